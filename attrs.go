@@ -1,0 +1,250 @@
+package bridge
+
+import (
+	"time"
+
+	"github.com/ddfb540f/bridge/frame"
+)
+
+// BridgeAttrs is one request to change settings of the bridge, as `ip link set
+// br0 type bridge ...` makes it; the names are those of ip-link(8). A nil field
+// is left as it is, any other value is taken verbatim: zero means zero. A request
+// is carried out whole or refused whole.
+type BridgeAttrs struct {
+	AgeingTime   *time.Duration // life of an idle entry; 0 or less: nothing is learned
+	ForwardDelay *time.Duration // 2 s to 30 s while STP is on, else any; used once STP is built
+	HelloTime    *time.Duration // 1 s to 10 s; used once STP is built
+	MaxAge       *time.Duration // 6 s to 40 s; used once STP is built
+	Priority     *uint16        // upper half of the bridge id
+
+	// STPState: 0 off, any other value on. The spanning tree itself is not built
+	// yet. What it means for the datapath is: frames to 01:80:c2:00:00:00 are kept
+	// from being forwarded, and port states cannot be written.
+	STPState *int
+
+	VLANFiltering    *bool
+	VLANProtocol     *frame.EtherType // frame.TypeDot1Q or frame.TypeDot1AD
+	VLANDefaultPVID  *frame.VID       // 0 to 4094; 0: none
+	VLANStats        *bool            // vlan_stats_enabled
+	VLANStatsPerPort *bool            // only while no port has a VLAN
+
+	GroupFwdMask     *uint16    // bit X: forward 01:80:c2:00:00:0X; bits 0 to 2 are refused
+	GroupAddress     *frame.MAC // 01:80:c2:00:00:0X, X not 1, 2 or 3; used once STP is built
+	NoLinkLocalLearn *bool
+	FDBMaxLearned    *uint32 // 0: no limit
+	FDBFlush         bool    // remove the entries that are not static
+
+	// Multiple spanning tree instances: accepted while no port has a VLAN. The
+	// instances are not built yet; the datapath rule is that port states are not
+	// looked at, only those of VLANs.
+	MSTEnabled *bool
+
+	// Multicast snooping is not built yet: these are kept, checked and dumped.
+	McastSnooping              *bool
+	McastVLANSnooping          *bool // EINVAL while VLAN filtering is off
+	McastRouter                *int  // 0, 1, 2
+	McastQuerier               *bool
+	McastQueryUseIfaddr        *bool
+	McastStats                 *bool // mcast_stats_enabled
+	McastIGMPVersion           *int  // 2, 3
+	McastMLDVersion            *int  // 1, 2
+	McastHashMax               *uint32
+	McastLastMemberCount       *uint32
+	McastStartupQueryCount     *uint32
+	McastLastMemberInterval    *time.Duration
+	McastMembershipInterval    *time.Duration
+	McastQuerierInterval       *time.Duration
+	McastQueryInterval         *time.Duration // held to 1 s to 24 h
+	McastQueryResponseInterval *time.Duration
+	McastStartupQueryInterval  *time.Duration // held to 1 s to 24 h
+}
+
+// BridgeInfo is all settings and the state of a bridge, a value that stays as it
+// was when it was taken.
+type BridgeInfo struct {
+	Name        string
+	Address     frame.MAC
+	AddressAuto bool // nobody set an address: it is the lowest of the ports
+	MTU         int
+	MTUAuto     bool // nobody set an MTU: it is the smallest of the ports
+	Up          bool
+	Carrier     bool // a port is forwarding, or there never was a port
+	Promisc     bool
+	AllMulti    bool
+
+	AgeingTime   time.Duration
+	ForwardDelay time.Duration
+	HelloTime    time.Duration
+	MaxAge       time.Duration
+	Priority     uint16
+	STPState     int
+
+	VLANFiltering    bool
+	VLANProtocol     frame.EtherType
+	VLANDefaultPVID  frame.VID
+	VLANStats        bool
+	VLANStatsPerPort bool
+
+	GroupFwdMask     uint16
+	GroupAddress     frame.MAC
+	NoLinkLocalLearn bool
+	FDBMaxLearned    uint32
+	FDBLearned       int // fdb_n_learned
+	MSTEnabled       bool
+
+	McastSnooping              bool
+	McastVLANSnooping          bool
+	McastRouter                int
+	McastQuerier               bool
+	McastQueryUseIfaddr        bool
+	McastStats                 bool
+	McastIGMPVersion           int
+	McastMLDVersion            int
+	McastHashMax               uint32
+	McastLastMemberCount       uint32
+	McastStartupQueryCount     uint32
+	McastLastMemberInterval    time.Duration
+	McastMembershipInterval    time.Duration
+	McastQuerierInterval       time.Duration
+	McastQueryInterval         time.Duration
+	McastQueryResponseInterval time.Duration
+	McastStartupQueryInterval  time.Duration
+
+	BridgeID BridgeID
+	RootID   BridgeID // the bridge's own while there is no spanning tree
+}
+
+// BridgeID is a priority and an address (IEEE 802.1D-2004 9.2.5), without the
+// system id extension, as in Linux.
+type BridgeID struct {
+	Priority uint16
+	Address  frame.MAC
+}
+
+// String gives "8000.02:00:00:00:00:01".
+func (id BridgeID) String() string {
+	const hex = "0123456789abcdef"
+	p := id.Priority
+	return string([]byte{hex[p>>12], hex[p>>8&15], hex[p>>4&15], hex[p&15], '.'}) + id.Address.String()
+}
+
+// A PortState is a port's spanning-tree state (BR_STATE_*).
+type PortState uint8
+
+// The states, with the kernel's numbers. Without STP a port whose link is up is
+// FORWARDING and one whose link is down is DISABLED.
+const (
+	StateDisabled   PortState = iota // lets nothing through
+	StateListening                   // lets nothing through
+	StateLearning                    // learns, forwards nothing
+	StateForwarding                  // learns and forwards
+	StateBlocking                    // lets nothing through
+)
+
+var stateNames = [...]string{"disabled", "listening", "learning", "forwarding", "blocking"}
+
+// String gives the word that bridge(8) prints.
+func (s PortState) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return "state " + string('0'+rune(s%10))
+}
+
+// lets reports whether a port in state s lets a frame in at all.
+func (s PortState) lets() bool { return s == StateForwarding || s == StateLearning }
+
+// PortAttrs is one request to change settings of a port, as `bridge link set dev
+// p1 ...` makes it; the names are those of bridge(8). A nil field is left as it
+// is, any other value is taken verbatim. A request is carried out whole or
+// refused whole.
+type PortAttrs struct {
+	State    *PortState // EBUSY while STP is on, ENETDOWN while the link is down
+	Priority *int       // 0 to 63
+	Cost     *int       // 1 to 65535
+
+	Learning     *bool
+	Flood        *bool // unknown unicast leaves this port
+	McastFlood   *bool // unregistered multicast leaves this port
+	BcastFlood   *bool // broadcast leaves this port
+	Hairpin      *bool // frames may leave by the port they came in by
+	Isolated     *bool // no frame from one isolated port to another
+	Locked       *bool // only frames from addresses in the FDB for this port come in
+	MAB          *bool // a locked port notes unknown sources as locked entries [Linux 6.2]
+	ProxyARP     *bool // nothing that is flooded leaves this port; answering is not built yet
+	GroupFwdMask *uint16
+	BackupPort   *string // name of a port that takes over when this one has no carrier; "" none
+
+	FDBFlush bool // remove the port's entries that are neither static nor extern_learn
+
+	// Kept, checked and dumped; their effect is not built yet.
+	Guard              *bool // BPDU guard
+	RootBlock          *bool
+	FastLeave          *bool
+	McastRouter        *int // 0 to 3
+	McastToUnicast     *bool
+	McastMaxGroups     *uint32 // [Linux 6.3]
+	McastEHTHostsLimit *uint32 // not 0
+	ProxyARPWifi       *bool
+	NeighSuppress      *bool
+	NeighVLANSuppress  *bool // [Linux 6.4]
+	VLANTunnel         *bool
+	BackupNexthopID    *uint32 // [Linux 6.6]
+}
+
+// PortInfo is all settings and the state of a port, a value that stays as it was
+// when it was taken. A port outside the bridge (Attached false) has a device
+// only: Name, Address, MTU, Up, Carrier.
+type PortInfo struct {
+	Name     string
+	Attached bool
+	Address  frame.MAC
+	MTU      int
+	Up       bool // administratively
+	Carrier  bool
+	Failed   error // what ended the port's cable; nil while it lives
+
+	No       int // port number, 1 to 1023
+	State    PortState
+	Priority int
+	Cost     int
+	PortID   uint16 // priority and number
+
+	Learning     bool
+	Flood        bool
+	McastFlood   bool
+	BcastFlood   bool
+	Hairpin      bool
+	Isolated     bool
+	Locked       bool
+	MAB          bool
+	ProxyARP     bool
+	GroupFwdMask uint16
+	BackupPort   string
+
+	Guard              bool
+	RootBlock          bool
+	FastLeave          bool
+	McastRouter        int
+	McastToUnicast     bool
+	McastMaxGroups     uint32
+	McastEHTHostsLimit uint32
+	ProxyARPWifi       bool
+	NeighSuppress      bool
+	NeighVLANSuppress  bool
+	VLANTunnel         bool
+	BackupNexthopID    uint32
+
+	// The spanning tree's view, which without STP is that of a root bridge.
+	DesignatedRoot   BridgeID
+	DesignatedBridge BridgeID
+	DesignatedPort   uint16
+	DesignatedCost   int
+}
+
+// put stores *v, where there is one, in dst.
+func put[T any](dst *T, v *T) {
+	if v != nil {
+		*dst = *v
+	}
+}

@@ -1,0 +1,279 @@
+package bridge
+
+import (
+	"time"
+
+	"github.com/ddfb540f/bridge/frame"
+)
+
+// Set changes settings of the bridge, all that a names or none of them. Errors:
+// ERANGE for a time out of range, EINVAL for a mask, group address, PVID or
+// multicast value out of range, EPROTONOSUPPORT for a VLAN protocol, EBUSY for
+// VLANStatsPerPort and MSTEnabled while a port has a VLAN.
+func (b *Bridge) Set(a BridgeAttrs) error {
+	err := b.change("set", b.name, func(x *tx) error { return x.setBridge(&a) })
+	if err == nil && a.AgeingTime != nil {
+		b.collect(b.stamp()) // an ageing time takes effect at once, as in Linux
+	}
+	return err
+}
+
+func (x *tx) setBridge(a *BridgeAttrs) error {
+	if why, no := x.checkBridge(a); why != "" {
+		return x.refuse(no, why)
+	}
+	i := &x.cfg.info
+	put(&i.AgeingTime, a.AgeingTime)
+	put(&i.ForwardDelay, a.ForwardDelay)
+	put(&i.HelloTime, a.HelloTime)
+	put(&i.MaxAge, a.MaxAge)
+	put(&i.Priority, a.Priority)
+	put(&i.VLANStats, a.VLANStats)
+	put(&i.GroupFwdMask, a.GroupFwdMask)
+	put(&i.NoLinkLocalLearn, a.NoLinkLocalLearn)
+	put(&i.FDBMaxLearned, a.FDBMaxLearned)
+	if a.STPState != nil {
+		i.STPState = min(max(*a.STPState, 0), 1)
+		if i.STPState != 0 {
+			i.ForwardDelay = min(max(i.ForwardDelay, 2*time.Second), 30*time.Second)
+		}
+	}
+	x.setVLANOptions(a)
+	x.setMcast(a)
+	if a.FDBFlush {
+		x.after = append(x.after, func() {
+			x.b.fdb.flushIf(func(_ uint64, v fdbVal) bool { return !v.has(fdbStatic) })
+		})
+	}
+	return nil
+}
+
+// checkBridge finds the first thing that Linux refuses, in the order in which
+// br_changelink comes to it.
+func (x *tx) checkBridge(a *BridgeAttrs) (why string, no Errno) {
+	i := &x.cfg.info
+	out := func(d *time.Duration, lo, hi time.Duration) bool { return d != nil && (*d < lo || *d > hi) }
+	switch {
+	case i.STPState != 0 && out(a.ForwardDelay, 2*time.Second, 30*time.Second):
+		return "forward delay must be 2 s to 30 s while STP is on", ERANGE
+	case out(a.HelloTime, time.Second, 10*time.Second):
+		return "hello time must be 1 s to 10 s", ERANGE
+	case out(a.MaxAge, 6*time.Second, 40*time.Second):
+		return "max age must be 6 s to 40 s", ERANGE
+	case a.VLANProtocol != nil && !a.VLANProtocol.IsTag():
+		return "VLAN protocol must be 802.1Q or 802.1ad", EPROTONOSUPPORT
+	case a.VLANDefaultPVID != nil && *a.VLANDefaultPVID > frame.MaxVID:
+		return "default PVID must be 0 to 4094", EINVAL
+	case a.VLANStatsPerPort != nil && x.anyPortVLAN():
+		return "per-port VLAN statistics can't change while a port has a VLAN", EBUSY
+	case a.GroupFwdMask != nil && *a.GroupFwdMask&7 != 0:
+		return "bits 0 to 2 (STP, pause, LACP) can't be forwarded", EINVAL
+	case a.GroupAddress != nil && !goodGroupAddress(*a.GroupAddress):
+		return "group address must be 01:80:c2:00:00:0X, X not 1, 2 or 3", EINVAL
+	case a.MSTEnabled != nil && x.anyPortVLAN():
+		return "MST mode can't be changed while VLANs exist", EBUSY
+	case a.McastVLANSnooping != nil && *a.McastVLANSnooping && !*or(a.VLANFiltering, &i.VLANFiltering):
+		return "multicast snooping per VLAN needs VLAN filtering", EINVAL
+	case a.McastRouter != nil && (*a.McastRouter < 0 || *a.McastRouter > 2):
+		return "mcast_router must be 0, 1 or 2", EINVAL
+	case a.McastIGMPVersion != nil && *a.McastIGMPVersion != 2 && *a.McastIGMPVersion != 3:
+		return "IGMP version must be 2 or 3", EINVAL
+	case a.McastMLDVersion != nil && *a.McastMLDVersion != 1 && *a.McastMLDVersion != 2:
+		return "MLD version must be 1 or 2", EINVAL
+	}
+	return "", 0
+}
+
+func or[T any](p, q *T) *T {
+	if p != nil {
+		return p
+	}
+	return q
+}
+
+func goodGroupAddress(m frame.MAC) bool {
+	return m.IsLinkLocal() && (m[5] == 0 || m[5] > 3)
+}
+
+func (x *tx) anyPortVLAN() bool {
+	for _, pc := range x.cfg.ports {
+		if pc.vlans.count > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// setVLANOptions changes what concerns VLANs. A group address that nobody set
+// follows the protocol while filtering is on.
+func (x *tx) setVLANOptions(a *BridgeAttrs) {
+	i := &x.cfg.info
+	put(&i.VLANFiltering, a.VLANFiltering)
+	put(&i.VLANProtocol, a.VLANProtocol)
+	put(&i.VLANStatsPerPort, a.VLANStatsPerPort)
+	put(&i.MSTEnabled, a.MSTEnabled)
+	if a.VLANDefaultPVID != nil && *a.VLANDefaultPVID != i.VLANDefaultPVID {
+		old, new := i.VLANDefaultPVID, *a.VLANDefaultPVID
+		i.VLANDefaultPVID = new
+		vlanDev{x, nil}.moveDefault(old, new)
+		for _, pc := range x.cfg.ports {
+			vlanDev{x, pc.p}.moveDefault(old, new)
+		}
+	}
+	if a.GroupAddress != nil {
+		i.GroupAddress = *a.GroupAddress
+		x.b.groupAddressSet = true
+	}
+	if !x.b.groupAddressSet {
+		i.GroupAddress = defaultGroupAddress
+		if i.VLANFiltering && i.VLANProtocol == frame.TypeDot1AD {
+			i.GroupAddress[5] = 8
+		}
+	}
+	if !i.VLANFiltering {
+		i.McastVLANSnooping = false
+	}
+}
+
+func (x *tx) setMcast(a *BridgeAttrs) {
+	i := &x.cfg.info
+	put(&i.McastSnooping, a.McastSnooping)
+	put(&i.McastVLANSnooping, a.McastVLANSnooping)
+	put(&i.McastRouter, a.McastRouter)
+	put(&i.McastQuerier, a.McastQuerier)
+	put(&i.McastQueryUseIfaddr, a.McastQueryUseIfaddr)
+	put(&i.McastStats, a.McastStats)
+	put(&i.McastIGMPVersion, a.McastIGMPVersion)
+	put(&i.McastMLDVersion, a.McastMLDVersion)
+	put(&i.McastHashMax, a.McastHashMax)
+	put(&i.McastLastMemberCount, a.McastLastMemberCount)
+	put(&i.McastStartupQueryCount, a.McastStartupQueryCount)
+	put(&i.McastLastMemberInterval, a.McastLastMemberInterval)
+	put(&i.McastMembershipInterval, a.McastMembershipInterval)
+	put(&i.McastQuerierInterval, a.McastQuerierInterval)
+	put(&i.McastQueryInterval, clamp(a.McastQueryInterval, time.Second, 24*time.Hour))
+	put(&i.McastQueryResponseInterval, a.McastQueryResponseInterval)
+	put(&i.McastStartupQueryInterval, clamp(a.McastStartupQueryInterval, time.Second, 24*time.Hour))
+}
+
+func clamp(d *time.Duration, lo, hi time.Duration) *time.Duration {
+	if d == nil {
+		return nil
+	}
+	return new(min(max(*d, lo), hi))
+}
+
+// Set changes settings of the port, all that a names or none of them. Errors:
+// EOPNOTSUPP for a port that has left, ENETDOWN for a state while the link is
+// down, EBUSY for a state while STP is on, ERANGE for priority and cost, EINVAL
+// for the rest.
+func (p *Port) Set(a PortAttrs) error {
+	return p.b.change("set", p.name, func(x *tx) error { return x.setPort(p, &a) })
+}
+
+func (x *tx) setPort(p *Port, a *PortAttrs) error {
+	if x.cfg.conf(p) == nil {
+		return x.refuse(EOPNOTSUPP, "not a port of the bridge")
+	}
+	if why, no := x.checkPort(p, a); why != "" {
+		return x.refuse(no, why)
+	}
+	pc := x.edit(p)
+	wasMAB := pc.info.MAB
+	applyPort(&pc.info, a)
+	if !x.cfg.rules.mab {
+		pc.info.MAB = false
+	}
+	pc.info.PortID = portID(&pc.info)
+	pc.derive()
+	if wasMAB && !pc.info.MAB {
+		x.after = append(x.after, func() {
+			x.b.fdb.flushIf(func(_ uint64, v fdbVal) bool { return v.port() == p.num && v.has(fdbLocked) })
+		})
+	}
+	if a.BackupPort != nil {
+		pc.backup = 0
+		if q := x.portNamed(*a.BackupPort); q != nil {
+			pc.backup = q.num
+		}
+	}
+	if a.FDBFlush {
+		x.flushPort(p)
+	}
+	if a.State != nil {
+		x.setState(p, *a.State)
+		x.selectStates()
+	}
+	return nil
+}
+
+// checkPort finds the first thing that Linux refuses.
+func (x *tx) checkPort(p *Port, a *PortAttrs) (why string, no Errno) {
+	i := &x.cfg.conf(p).info
+	mab := *or(a.MAB, &i.MAB) && x.cfg.rules.mab
+	switch {
+	case mab && !(*or(a.Locked, &i.Locked) && *or(a.Learning, &i.Learning)):
+		return "a port must be locked and have learning enabled when MAB is enabled", EINVAL
+	case a.Cost != nil && (*a.Cost < 1 || *a.Cost > 65535):
+		return "cost must be 1 to 65535", ERANGE
+	case a.Priority != nil && (*a.Priority < 0 || *a.Priority > 63):
+		return "priority must be 0 to 63", ERANGE
+	case a.State != nil && *a.State > StateBlocking:
+		return "no such port state", EINVAL
+	case a.State != nil && x.cfg.info.STPState == 1:
+		return "the spanning tree decides port states", EBUSY
+	case a.State != nil && !i.Up, a.State != nil && !i.Carrier && *a.State != StateDisabled:
+		return "the port's link is down", ENETDOWN
+	case a.McastRouter != nil && (*a.McastRouter < 0 || *a.McastRouter > 3):
+		return "mcast_router must be 0 to 3", EINVAL
+	case a.McastEHTHostsLimit != nil && *a.McastEHTHostsLimit == 0:
+		return "mcast_eht_hosts_limit must not be 0", EINVAL
+	case a.GroupFwdMask != nil && *a.GroupFwdMask&2 != 0:
+		return "bit 1 (pause) can't be forwarded", EINVAL
+	case a.BackupPort != nil && *a.BackupPort == p.name:
+		return "a port can't be its own backup", EINVAL
+	case a.BackupPort != nil && *a.BackupPort != "" && x.portNamed(*a.BackupPort) == nil:
+		return "the backup is no port of this bridge", ENOENT
+	}
+	return "", 0
+}
+
+func applyPort(i *PortInfo, a *PortAttrs) {
+	put(&i.Priority, a.Priority)
+	put(&i.Cost, a.Cost)
+	put(&i.Learning, a.Learning)
+	put(&i.Flood, a.Flood)
+	put(&i.McastFlood, a.McastFlood)
+	put(&i.BcastFlood, a.BcastFlood)
+	put(&i.Hairpin, a.Hairpin)
+	put(&i.Isolated, a.Isolated)
+	put(&i.Locked, a.Locked)
+	put(&i.MAB, a.MAB)
+	put(&i.ProxyARP, a.ProxyARP)
+	put(&i.GroupFwdMask, a.GroupFwdMask)
+	put(&i.BackupPort, a.BackupPort)
+	put(&i.Guard, a.Guard)
+	put(&i.RootBlock, a.RootBlock)
+	put(&i.FastLeave, a.FastLeave)
+	put(&i.McastRouter, a.McastRouter)
+	put(&i.McastToUnicast, a.McastToUnicast)
+	put(&i.McastMaxGroups, a.McastMaxGroups)
+	put(&i.McastEHTHostsLimit, a.McastEHTHostsLimit)
+	put(&i.ProxyARPWifi, a.ProxyARPWifi)
+	put(&i.NeighSuppress, a.NeighSuppress)
+	put(&i.NeighVLANSuppress, a.NeighVLANSuppress)
+	put(&i.VLANTunnel, a.VLANTunnel)
+	put(&i.BackupNexthopID, a.BackupNexthopID)
+}
+
+// portID is 6 bits of priority and 10 of number.
+func portID(i *PortInfo) uint16 { return uint16(i.Priority<<10 | i.No) }
+
+func (x *tx) portNamed(name string) *Port {
+	for _, pc := range x.cfg.ports {
+		if pc.p.name == name {
+			return pc.p
+		}
+	}
+	return nil
+}

@@ -1,0 +1,450 @@
+package bridge
+
+import (
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ddfb540f/bridge/frame"
+)
+
+// Config is how a bridge is made. The zero Config is a bridge as Linux makes it,
+// but for two defaults that are ours: FDBLimit, and multicast snooping off.
+type Config struct {
+	Name     string    // "" is "br0"; used in errors and traces
+	Address  frame.MAC // of the bridge's own device; zero: the lowest of the ports, as they come and go
+	MTU      int       // of the bridge's own device, 68 to 65535; 0: the smallest of the ports
+	Down     bool      // the bridge's own device is down: nothing is bridged
+	Promisc  bool      // the host gets a copy of everything
+	AllMulti bool
+
+	AgeingTime   *time.Duration // nil: 300 s; 0 or less: nothing is learned
+	ForwardDelay *time.Duration // nil: 15 s
+	HelloTime    *time.Duration // nil: 2 s
+	MaxAge       *time.Duration // nil: 20 s
+	Priority     *uint16        // nil: 32768
+	STPState     int            // see BridgeAttrs.STPState
+
+	VLANFiltering    bool
+	VLANProtocol     frame.EtherType // 0: 802.1Q
+	VLANDefaultPVID  *frame.VID      // nil: 1
+	VLANStats        bool
+	VLANStatsPerPort bool
+	VLANs            []VLAN // of the bridge's own device; nil: the default PVID; else exactly these
+	MSTEnabled       bool   // see BridgeAttrs.MSTEnabled
+
+	GroupFwdMask     uint16
+	GroupAddress     frame.MAC // zero: 01:80:c2:00:00:00
+	NoLinkLocalLearn bool
+
+	FDBMaxLearned uint32 // Linux's limit on learned addresses; 0: none
+	FDBLimit      int    // the library's; 0: 65536. At the limit further addresses are not learned
+
+	Kernel Kernel           // the release modelled; zero is the newest described
+	Clock  func() time.Time // called by several goroutines; nil: time.Now
+	Seed   uint64           // decides made-up addresses; 0: random
+	Trace  Trace            // nil: none
+}
+
+var defaultGroupAddress = frame.MAC{0x01, 0x80, 0xc2, 0, 0, 0}
+
+// Bridge is a Linux bridge. All methods may be called by any goroutine; a
+// configuration call is over when it returns: no frame is under way that was
+// decided by what held before.
+type Bridge struct {
+	name     string
+	clock    func() time.Time
+	start    time.Time
+	fdbLimit int
+	cfg      atomic.Pointer[config]
+	fdb      FDB
+	events   events
+	trace    atomic.Pointer[Trace]
+	host     host
+
+	changing        sync.Mutex // orders the calls that wait for batches to end; taken before mu
+	mu              sync.Mutex // guards the making of the next config, and the fields below
+	rand            *rand.Rand
+	groupAddressSet bool
+	hadPort         bool
+
+	inputsMu sync.Mutex // guards inputs
+	inputs   []*Input   // whose batches a change waits for; replaced, never edited
+
+	gcAt  atomic.Int64  // stamp at which the collector is due
+	wake  chan struct{} // tells Serve's timer that gcAt came nearer
+	serve serving
+}
+
+// New makes a bridge without ports. It starts nothing. Errors are those of
+// Bridge.Set for the same value, and EADDRNOTAVAIL or EINVAL for a bad address or
+// MTU.
+func New(c Config) (*Bridge, error) {
+	b := &Bridge{name: c.Name, clock: c.Clock, fdbLimit: c.FDBLimit, wake: make(chan struct{}, 1)}
+	if b.name == "" {
+		b.name = "br0"
+	}
+	if b.clock == nil {
+		b.clock = time.Now
+	}
+	if b.fdbLimit <= 0 {
+		b.fdbLimit = defaultFDBLimit
+	}
+	if c.Seed == 0 {
+		c.Seed = rand.Uint64()
+	}
+	b.rand = rand.New(rand.NewPCG(c.Seed, 0))
+	b.start = b.clock()
+	b.fdb.init(b, b.rand.Uint64(), b.rand.Uint64())
+	b.host.init(b)
+	b.serve.init()
+	if c.Trace != nil {
+		b.trace.Store(&c.Trace)
+	}
+	cfg := b.firstConfig(&c)
+	b.cfg.Store(cfg)
+	b.gcAt.Store(100) // the collector starts 100 ms after the bridge is up
+	if _, err := b.publish("new", b.name, func(x *tx) error { return x.configure(&c) }); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// firstConfig is Linux's defaults.
+func (b *Bridge) firstConfig(c *Config) *config {
+	cfg := &config{rules: rulesOf(c.Kernel), self: new(vlanGroup), byNum: make([]*portConf, 1)}
+	cfg.info = BridgeInfo{
+		Name: b.name, AddressAuto: true, MTU: defaultMTU, MTUAuto: true, Up: !c.Down, Carrier: true,
+		AgeingTime: 300 * time.Second, ForwardDelay: 15 * time.Second, HelloTime: 2 * time.Second, MaxAge: 20 * time.Second,
+		Priority: 0x8000, VLANProtocol: frame.TypeDot1Q, VLANDefaultPVID: 1, GroupAddress: defaultGroupAddress,
+		McastRouter: 1, McastIGMPVersion: 2, McastMLDVersion: 1, McastHashMax: 4096,
+		McastLastMemberCount: 2, McastStartupQueryCount: 2, McastLastMemberInterval: time.Second,
+		McastMembershipInterval: 260 * time.Second, McastQuerierInterval: 255 * time.Second,
+		McastQueryInterval: 125 * time.Second, McastQueryResponseInterval: 10 * time.Second,
+		McastStartupQueryInterval: 31250 * time.Millisecond,
+	}
+	cfg.derive()
+	return cfg
+}
+
+// configure applies a Config to a new bridge.
+func (x *tx) configure(c *Config) error {
+	a := BridgeAttrs{
+		AgeingTime: c.AgeingTime, ForwardDelay: c.ForwardDelay, HelloTime: c.HelloTime, MaxAge: c.MaxAge,
+		Priority: c.Priority, STPState: &c.STPState, VLANFiltering: &c.VLANFiltering,
+		VLANDefaultPVID: c.VLANDefaultPVID, VLANStats: &c.VLANStats, VLANStatsPerPort: &c.VLANStatsPerPort,
+		GroupFwdMask: &c.GroupFwdMask, NoLinkLocalLearn: &c.NoLinkLocalLearn, FDBMaxLearned: &c.FDBMaxLearned,
+		MSTEnabled: &c.MSTEnabled,
+	}
+	if c.VLANProtocol != 0 {
+		a.VLANProtocol = &c.VLANProtocol
+	}
+	if !c.GroupAddress.IsZero() {
+		a.GroupAddress = &c.GroupAddress
+	}
+	i := &x.cfg.info
+	i.Promisc, i.AllMulti = c.Promisc, c.AllMulti
+	if err := x.setBridge(&a); err != nil {
+		return err
+	}
+	switch {
+	case c.MTU != 0 && (c.MTU < minMTU || c.MTU > maxMTU):
+		return x.refuse(EINVAL, "MTU must be 68 to 65535")
+	case c.MTU != 0:
+		i.MTU, i.MTUAuto = c.MTU, false
+	}
+	switch {
+	case c.Address.IsZero():
+		x.setBridgeAddress(x.b.madeUpAddress())
+	case !c.Address.IsValid():
+		return x.refuse(EADDRNOTAVAIL, "not the address of a station")
+	default:
+		x.setBridgeAddress(c.Address)
+		i.AddressAuto = false
+	}
+	vs := c.VLANs
+	if vs == nil && i.VLANDefaultPVID != 0 {
+		vs = Access(i.VLANDefaultPVID)
+	}
+	for _, vl := range vs {
+		if why := vl.check(); why != "" {
+			return x.refuse(EINVAL, why)
+		}
+	}
+	vlanDev{x, nil}.set(vs)
+	return nil
+}
+
+// madeUpAddress is a random locally administered address (eth_random_addr).
+// b.mu must be held.
+func (b *Bridge) madeUpAddress() frame.MAC {
+	m := frame.MACFromUint64(b.rand.Uint64())
+	m[0] = m[0]&^1 | 2
+	return m
+}
+
+// stamp is now in ms since New.
+func (b *Bridge) stamp() stamp { return stampOf(b.clock().Sub(b.start)) }
+
+// Name is the bridge's name.
+func (b *Bridge) Name() string { return b.name }
+
+// FDB is the forwarding database.
+func (b *Bridge) FDB() *FDB { return &b.fdb }
+
+// Info gives all settings and the state of the bridge.
+func (b *Bridge) Info() BridgeInfo {
+	i := b.cfg.Load().info
+	i.FDBLearned = b.fdb.Learned()
+	i.BridgeID = BridgeID{i.Priority, i.Address}
+	i.RootID = i.BridgeID
+	return i
+}
+
+// Port finds a port by its name; nil if there is none.
+func (b *Bridge) Port(name string) *Port {
+	for _, pc := range b.cfg.Load().ports {
+		if pc.p.name == name {
+			return pc.p
+		}
+	}
+	return nil
+}
+
+// Ports lists the ports, the first that joined first.
+func (b *Bridge) Ports() []*Port {
+	cfg := b.cfg.Load()
+	ps := make([]*Port, 0, len(cfg.ports))
+	for _, pc := range slices.Backward(cfg.ports) {
+		ps = append(ps, pc.p)
+	}
+	return ps
+}
+
+// portName is for events.
+func (b *Bridge) portName(n int) string {
+	if cfg := b.cfg.Load(); n < len(cfg.byNum) && cfg.byNum[n] != nil {
+		return cfg.byNum[n].p.name
+	}
+	return ""
+}
+
+// SetTrace has every frame watched by t from the next batch on; nil ends it.
+func (b *Bridge) SetTrace(t Trace) {
+	if t == nil {
+		b.trace.Store(nil)
+		return
+	}
+	b.trace.Store(&t)
+}
+
+// AddPort makes a cable's end a port, in one step: no frame passes under half of
+// its configuration (br_add_if). While Serve runs, a reader is started. The
+// FrameIO is the bridge's from then on, who closes it; if AddPort refuses it stays
+// the caller's. Errors: EINVAL for a nil io, an empty name and bad values, EBUSY
+// for a name that is in use, EXFULL for the 1024th port.
+func (b *Bridge) AddPort(name string, io FrameIO, c PortConfig) (*Port, error) {
+	p := &Port{b: b, name: name, caps: c.Caps, fdbLimit: c.FDBLimit, onPass: c.OnPass}
+	for _, q := range append([]FrameIO{io}, c.Queues...) {
+		p.queues = append(p.queues, &queue{io: q})
+	}
+	err := b.change("add port", name, func(x *tx) error {
+		for _, q := range p.queues {
+			if q.io == nil {
+				return x.refuse(EINVAL, "the FrameIO is nil")
+			}
+		}
+		switch {
+		case name == "" || name == b.name:
+			return x.refuse(EINVAL, "a port needs a name of its own")
+		case x.portNamed(name) != nil:
+			return x.refuse(EBUSY, "there is a port of this name")
+		}
+		return x.join(p, &c)
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.serve.port(p)
+	return p, nil
+}
+
+// join puts a port in the next config, as the newest, under the lowest free
+// number.
+func (x *tx) join(p *Port, c *PortConfig) error {
+	x.own()
+	for p.num = 1; p.num < len(x.cfg.byNum) && x.cfg.byNum[p.num] != nil; p.num++ {
+	}
+	if p.num > maxPorts {
+		return x.refuse(EXFULL, "a bridge has 1023 ports at most")
+	}
+	pc, err := x.build(p, c)
+	if err != nil {
+		return err
+	}
+	if p.num == len(x.cfg.byNum) {
+		x.cfg.byNum = append(x.cfg.byNum, nil)
+	}
+	x.cfg.byNum[p.num] = pc
+	x.cfg.ports = slices.Insert(x.cfg.ports, 0, pc)
+	x.addLocal(p, pc.info.Address, 0)
+	vs := c.VLANs
+	if vs == nil && x.cfg.info.VLANDefaultPVID != 0 {
+		vs = Access(x.cfg.info.VLANDefaultPVID)
+	}
+	vlanDev{x, p}.set(vs)
+	x.readdress = true
+	x.link(p)
+	x.events = append(x.events, Event{Kind: EventPortAdd, Port: p.name})
+	return nil
+}
+
+// RemovePort takes a port out of the bridge (br_del_if): what it learned goes, its
+// number is free again, its cable is closed. Its reader ends by itself. Error:
+// EINVAL for a port that is not of this bridge.
+func (b *Bridge) RemovePort(p *Port) error {
+	err := b.change("remove port", p.name, func(x *tx) error {
+		pc := x.cfg.conf(p)
+		if pc == nil {
+			return x.refuse(EINVAL, "not a port of this bridge")
+		}
+		x.own()
+		x.cfg.byNum[p.num] = nil
+		x.cfg.ports = slices.DeleteFunc(x.cfg.ports, func(q *portConf) bool { return q == pc })
+		for _, q := range x.cfg.ports {
+			if q.backup == p.num {
+				q := x.edit(q.p)
+				q.backup, q.info.BackupPort = 0, ""
+			}
+		}
+		p.mu.Lock()
+		p.device = PortInfo{Name: p.name, Address: pc.info.Address, MTU: pc.info.MTU, Up: pc.info.Up, Carrier: pc.info.Carrier}
+		p.mu.Unlock()
+		x.readdress = true
+		x.after = append(x.after, func() { b.fdb.purgePort(x.cfg, p.num); b.forget(p) })
+		x.events = append(x.events, Event{Kind: EventPortRemove, Port: p.name})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	p.left.Store(true)
+	p.closeCables()
+	return nil
+}
+
+func (p *Port) closeCables() {
+	for _, q := range p.queues {
+		_ = q.io.Close() // closing again is allowed, and there is nobody to tell
+	}
+}
+
+// fail ends a port whose cable ended: it is closed and loses its carrier, and
+// stays a port until it is removed. Any number of calls is one.
+func (b *Bridge) fail(p *Port, err error) {
+	if !p.failing.CompareAndSwap(false, true) {
+		return
+	}
+	p.ended.Store(&err)
+	p.closeCables()
+	b.events.post(Event{Kind: EventPortFailed, Port: p.name, Err: err})
+}
+
+// settleFailed takes the carrier from a port that has ended. It is called outside
+// of any batch.
+func (b *Bridge) settleFailed(p *Port) {
+	_ = p.onDevice("fail", func(i *PortInfo) error { i.Carrier = false; return nil },
+		func(x *tx) { x.link(p) }) // refused only by a bridge that is closed
+}
+
+// SetUp brings the bridge's own device up or down. While it is down every port is
+// DISABLED and nothing ages.
+func (b *Bridge) SetUp(up bool) error {
+	return b.change("set up", b.name, func(x *tx) error {
+		if up && !x.cfg.info.Up {
+			b.gcAt.Store(int64(b.stamp()) + 100)
+			b.poke()
+		}
+		x.cfg.info.Up = up
+		for _, pc := range x.cfg.ports {
+			x.link(pc.p)
+		}
+		return nil
+	})
+}
+
+// SetMTU sets the MTU of the bridge's own device, 68 to 65535 (else EINVAL), once
+// and for all: it no longer follows the ports.
+func (b *Bridge) SetMTU(mtu int) error {
+	return b.change("set mtu", b.name, func(x *tx) error {
+		if mtu < minMTU || mtu > maxMTU {
+			return x.refuse(EINVAL, "MTU must be 68 to 65535")
+		}
+		x.cfg.info.MTU, x.cfg.info.MTUAuto = mtu, false
+		return nil
+	})
+}
+
+// SetAddress sets the address of the bridge's own device, which then no longer
+// follows the ports. EADDRNOTAVAIL: zero or a group address.
+func (b *Bridge) SetAddress(a frame.MAC) error {
+	return b.change("set address", b.name, func(x *tx) error {
+		if !a.IsValid() {
+			return x.refuse(EADDRNOTAVAIL, "not the address of a station")
+		}
+		x.cfg.info.AddressAuto = false
+		x.setBridgeAddress(a)
+		return nil
+	})
+}
+
+// SetAddressAuto makes the address the lowest of the ports again, as it is for a
+// bridge whose address nobody set.
+func (b *Bridge) SetAddressAuto() error {
+	return b.change("set address", b.name, func(x *tx) error {
+		x.cfg.info.AddressAuto, x.readdress = true, true
+		return nil
+	})
+}
+
+// SetPromisc makes the bridge's own device promiscuous: the host gets a copy of
+// every frame that is forwarded, of any VLAN.
+func (b *Bridge) SetPromisc(on bool) error {
+	return b.change("set promisc", b.name, func(x *tx) error { x.cfg.info.Promisc = on; return nil })
+}
+
+// SetAllMulti has the host get every multicast frame also where snooping would
+// keep it away; without snooping it gets them anyway.
+func (b *Bridge) SetAllMulti(on bool) error {
+	return b.change("set allmulti", b.name, func(x *tx) error { x.cfg.info.AllMulti = on; return nil })
+}
+
+// Close ends the bridge: every cable is closed, Serve returns once its goroutines
+// have ended, and every further call answers an error matching net.ErrClosed. It
+// may be called more than once.
+func (b *Bridge) Close() error {
+	var cables []*Port
+	err := b.change("close", b.name, func(x *tx) error {
+		x.cfg.closed = true
+		for _, pc := range x.cfg.ports {
+			cables = append(cables, pc.p)
+		}
+		return nil
+	})
+	if errors.Is(err, errClosed) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, p := range cables {
+		p.left.Store(true)
+		p.closeCables()
+	}
+	b.host.close()
+	b.serve.stop()
+	return nil
+}

@@ -1,0 +1,321 @@
+package bridge
+
+import (
+	"errors"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/ddfb540f/bridge/frame"
+)
+
+// config is everything that decides about a frame and is not learned from frames:
+// a value behind one atomic pointer, never changed once it is published.
+type config struct {
+	hold     stamp  // how long an idle entry lives; 0 or less: nothing is learned
+	required uint16 // group_fwd_mask_required
+	rules    rules  // what the modelled kernel does and does not
+	closed   bool
+	info     BridgeInfo
+	self     *vlanGroup
+	ports    []*portConf // newest first: the order in which floods visit them
+	byNum    []*portConf // by port number; nil where there is none
+}
+
+// portConf is one port's part of a config, as immutable. What the datapath reads
+// comes first.
+type portConf struct {
+	p      *Port
+	num    int
+	flags  portFlags
+	state  PortState
+	mask   uint16 // group_fwd_mask
+	mtu    int
+	vlans  *vlanGroup
+	backup int // number of the port that takes over; 0 none
+	info   PortInfo
+}
+
+// portFlags are the flags of a port that the datapath asks for (BR_*).
+type portFlags uint16
+
+const (
+	flagLearning portFlags = 1 << iota
+	flagFlood
+	flagMcastFlood
+	flagBcastFlood
+	flagHairpin
+	flagIsolated
+	flagLocked
+	flagMAB
+	flagProxyARP
+	flagUp      // the device is administratively up
+	flagCarrier // and has a carrier
+)
+
+func (f portFlags) has(x portFlags) bool { return f&x != 0 }
+
+// derive renews the datapath's fields from info.
+func (pc *portConf) derive() {
+	i := &pc.info
+	pc.flags = 0
+	for _, x := range [...]struct {
+		on bool
+		f  portFlags
+	}{
+		{i.Learning, flagLearning}, {i.Flood, flagFlood}, {i.McastFlood, flagMcastFlood},
+		{i.BcastFlood, flagBcastFlood}, {i.Hairpin, flagHairpin}, {i.Isolated, flagIsolated},
+		{i.Locked, flagLocked}, {i.MAB, flagMAB}, {i.ProxyARP, flagProxyARP},
+		{i.Up, flagUp}, {i.Carrier, flagCarrier},
+	} {
+		if x.on {
+			pc.flags |= x.f
+		}
+	}
+	pc.state, pc.mask, pc.mtu = i.State, i.GroupFwdMask, i.MTU
+}
+
+// conf finds a port's part; nil if the port is not of this bridge any more.
+func (c *config) conf(p *Port) *portConf {
+	if p.num < len(c.byNum) && c.byNum[p.num] != nil && c.byNum[p.num].p == p {
+		return c.byNum[p.num]
+	}
+	return nil
+}
+
+// mayLearn says whether an address may be put on the port of pc in vid, as things
+// are now and not as they were when pc was loaded.
+func (c *config) mayLearn(pc *portConf, vid frame.VID) bool {
+	cur := c.conf(pc.p)
+	return cur != nil && (cur.state.lets() || c.info.MSTEnabled) &&
+		(!c.info.VLANFiltering || vid == 0 || cur.vlans.has(vid))
+}
+
+// derive renews the bridge's derived fields from info.
+func (c *config) derive() {
+	c.hold = stampOf(c.info.AgeingTime)
+	c.required = 0
+	if c.info.VLANFiltering && c.info.VLANProtocol == frame.TypeDot1AD {
+		c.required = 0xb801 &^ (1 << (c.info.GroupAddress[5] & 15))
+	}
+}
+
+// tx is one change of the configuration under way: the next config, and what has
+// to follow in the FDB.
+type tx struct {
+	b         *Bridge
+	op, dev   string
+	old, cfg  *config
+	ownsPorts bool
+	readdress bool     // ports came, went, or changed address
+	before    []func() // run before the new config is published
+	after     []func() // run once no batch runs under the old one
+	events    []Event
+}
+
+// change makes one change of the configuration: build, publish, wait until no
+// batch runs under the old one, then purge. When it returns the change is over.
+// If fn refuses, nothing has changed.
+func (b *Bridge) change(op, dev string, fn func(*tx) error) error {
+	if b.inBatch() {
+		return ErrInBatch
+	}
+	err := b.changeOrdered(op, dev, fn)
+	b.events.deliver()
+	return err
+}
+
+func (b *Bridge) changeOrdered(op, dev string, fn func(*tx) error) error {
+	b.changing.Lock()
+	defer b.changing.Unlock()
+	x, err := b.publish(op, dev, fn)
+	if err != nil {
+		return err
+	}
+	b.synchronize()
+	for _, do := range x.after {
+		do()
+	}
+	for _, e := range x.events {
+		b.events.post(e)
+	}
+	return nil
+}
+
+func (b *Bridge) publish(op, dev string, fn func(*tx) error) (*tx, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old := b.cfg.Load()
+	if old.closed {
+		return nil, errClosed
+	}
+	next := *old
+	x := &tx{b: b, op: op, dev: dev, old: old, cfg: &next}
+	if err := fn(x); err != nil {
+		return nil, err
+	}
+	x.settle()
+	for _, do := range x.before {
+		do()
+	}
+	b.cfg.Store(x.cfg)
+	return x, nil
+}
+
+var errClosed = &closedError{}
+
+// closedError is what every call answers once the bridge is closed.
+type closedError struct{}
+
+func (*closedError) Error() string { return "bridge: the bridge is closed" }
+func (*closedError) Unwrap() error { return net.ErrClosed }
+
+func (x *tx) refuse(no Errno, reason string) error { return refuse(x.op, x.dev, no, reason) }
+
+// own copies the port lists, once, so that they can be changed.
+func (x *tx) own() {
+	if !x.ownsPorts {
+		x.cfg.ports, x.cfg.byNum = slices.Clone(x.cfg.ports), slices.Clone(x.cfg.byNum)
+		x.ownsPorts = true
+	}
+}
+
+// edit gives the port's part to write to: a copy, made once a transaction.
+func (x *tx) edit(p *Port) *portConf {
+	pc := x.cfg.conf(p)
+	if pc != x.old.conf(p) {
+		return pc
+	}
+	x.own()
+	c := *pc
+	x.cfg.ports[slices.Index(x.cfg.ports, pc)] = &c
+	x.cfg.byNum[c.num] = &c
+	return &c
+}
+
+// setState writes a port's state; DISABLED flushes what was learned there, unless
+// another port is to take over.
+func (x *tx) setState(p *Port, s PortState) {
+	pc := x.edit(p)
+	if pc.info.State == s {
+		return
+	}
+	pc.info.State = s
+	pc.derive()
+	x.events = append(x.events, Event{Kind: EventPortState, Port: p.name, State: s})
+	if s == StateDisabled && pc.backup == 0 {
+		x.flushPort(p)
+	}
+}
+
+// selectStates is br_port_state_selection without a spanning tree: what is
+// BLOCKING becomes FORWARDING.
+func (x *tx) selectStates() {
+	for _, pc := range x.cfg.ports {
+		if pc.info.State == StateBlocking {
+			x.setState(pc.p, StateForwarding)
+		}
+	}
+}
+
+// link follows a change of a port's or the bridge's link: a port is enabled while
+// both are up and it has a carrier, else disabled.
+func (x *tx) link(p *Port) {
+	i := &x.cfg.conf(p).info
+	running := x.cfg.info.Up && i.Up && i.Carrier
+	switch {
+	case running && i.State == StateDisabled:
+		x.setState(p, StateBlocking)
+		x.selectStates()
+	case !running && i.State != StateDisabled:
+		x.setState(p, StateDisabled)
+	}
+}
+
+// settle brings the bridge device in line with its ports.
+func (x *tx) settle() {
+	c := x.cfg
+	if x.readdress && c.info.AddressAuto {
+		x.setBridgeAddress(lowestAddress(c.ports))
+	}
+	if c.info.MTUAuto {
+		c.info.MTU = defaultMTU
+		for i, pc := range c.ports {
+			if i == 0 || pc.mtu < c.info.MTU {
+				c.info.MTU = pc.mtu
+			}
+		}
+	}
+	if x.ownsPorts {
+		c.info.Carrier = slices.ContainsFunc(c.ports, func(pc *portConf) bool { return pc.state == StateForwarding })
+	}
+	c.derive()
+}
+
+// lowestAddress is what the bridge is called while nobody named it
+// (br_stp_recalculate_bridge_id): zero without ports.
+func lowestAddress(ports []*portConf) (low frame.MAC) {
+	for i, pc := range ports {
+		if a := pc.info.Address; i == 0 || a.Compare(low) < 0 {
+			low = a
+		}
+	}
+	return low
+}
+
+// setBridgeAddress gives the bridge another address, and its local entries.
+func (x *tx) setBridgeAddress(a frame.MAC) {
+	old := x.cfg.info.Address
+	if a == old {
+		return
+	}
+	x.cfg.info.Address = a
+	x.events = append(x.events, Event{Kind: EventAddress, MAC: a})
+	x.delLocal(nil, old, 0)
+	x.old.self.each(func(v frame.VID) { x.delLocal(nil, old, v) })
+	x.addLocal(nil, a, 0)
+	x.cfg.self.each(func(v frame.VID) { x.addLocal(nil, a, v) })
+}
+
+// setPortAddress gives a port's device another address, and its local entries.
+func (x *tx) setPortAddress(p *Port, a frame.MAC) {
+	pc := x.edit(p)
+	old := pc.info.Address
+	pc.info.Address = a
+	x.readdress = true
+	x.delLocal(p, old, 0)
+	pc.vlans.each(func(v frame.VID) { x.delLocal(p, old, v) })
+	x.addLocal(p, a, 0)
+	pc.vlans.each(func(v frame.VID) { x.addLocal(p, a, v) })
+}
+
+// synchronize waits until every batch that was running when it was called is
+// over: later ones see what was published before. Writing never waits, so this is
+// short; a driver that breaks that rule for a second loses its cable, and one that
+// does not even return then is not waited for.
+func (b *Bridge) synchronize() {
+	b.inputsMu.Lock()
+	ins := b.inputs
+	b.inputsMu.Unlock()
+	for _, in := range ins {
+		if epoch := in.epoch.Load(); epoch&1 != 0 {
+			b.outwait(in, epoch)
+		}
+	}
+}
+
+const driverPatience = time.Second
+
+func (b *Bridge) outwait(in *Input, epoch uint64) {
+	pause := 5 * time.Microsecond
+	for waited := time.Duration(0); in.epoch.Load() == epoch; waited += pause {
+		if p := in.writing.Load(); p != nil && waited > driverPatience {
+			b.fail(p, errors.New("bridge: the cable kept a write from ending"))
+			if waited > 2*driverPatience {
+				return
+			}
+		}
+		time.Sleep(pause)
+		pause = min(2*pause, time.Millisecond)
+	}
+}

@@ -1,0 +1,128 @@
+package bridge
+
+import (
+	"errors"
+	"strings"
+)
+
+// Errno is the error number that Linux gives for the same request. It has
+// Linux's names and values on every system, so a caller can match
+//
+//	errors.Is(err, bridge.EBUSY)
+//
+// anywhere; on Linux errors.Is also matches the syscall.Errno of that name.
+type Errno uint16
+
+// The numbers that a bridge answers with.
+const (
+	EPERM           Errno = 1
+	ENOENT          Errno = 2
+	EIO             Errno = 5
+	ENOMEM          Errno = 12
+	EBUSY           Errno = 16
+	EEXIST          Errno = 17
+	ENODEV          Errno = 19
+	EINVAL          Errno = 22
+	ERANGE          Errno = 34
+	ELOOP           Errno = 40
+	EXFULL          Errno = 54
+	EMSGSIZE        Errno = 90
+	EPROTONOSUPPORT Errno = 93
+	EOPNOTSUPP      Errno = 95
+	EADDRNOTAVAIL   Errno = 99
+	ENETDOWN        Errno = 100
+	ENOTSUPP        Errno = 524
+)
+
+var errnoText = map[Errno][2]string{
+	EPERM:           {"EPERM", "operation not permitted"},
+	ENOENT:          {"ENOENT", "no such entry"},
+	EIO:             {"EIO", "input/output error"},
+	ENOMEM:          {"ENOMEM", "out of memory"},
+	EBUSY:           {"EBUSY", "device or resource busy"},
+	EEXIST:          {"EEXIST", "already exists"},
+	ENODEV:          {"ENODEV", "no such device"},
+	EINVAL:          {"EINVAL", "invalid argument"},
+	ERANGE:          {"ERANGE", "numerical result out of range"},
+	ELOOP:           {"ELOOP", "too many levels"},
+	EXFULL:          {"EXFULL", "exchange full"},
+	EMSGSIZE:        {"EMSGSIZE", "message too long"},
+	EPROTONOSUPPORT: {"EPROTONOSUPPORT", "protocol not supported"},
+	EOPNOTSUPP:      {"EOPNOTSUPP", "operation not supported"},
+	EADDRNOTAVAIL:   {"EADDRNOTAVAIL", "cannot assign requested address"},
+	ENETDOWN:        {"ENETDOWN", "network is down"},
+	ENOTSUPP:        {"ENOTSUPP", "operation not supported"},
+}
+
+// Name is Linux's name of the number, "EINVAL".
+func (e Errno) Name() string { return errnoText[e][0] }
+
+// Error gives the number in words, "invalid argument".
+func (e Errno) Error() string { return errnoText[e][1] }
+
+// Is makes errors.Is(e, errors.ErrUnsupported) true for the two numbers that say
+// so, and on Linux matches the syscall.Errno of the same name.
+func (e Errno) Is(target error) bool {
+	if target == errors.ErrUnsupported {
+		return e == EOPNOTSUPP || e == ENOTSUPP
+	}
+	return e.isSyscall(target)
+}
+
+// OpError is what every configuration call of the package returns when it
+// refuses. The refused call has changed nothing.
+type OpError struct {
+	Op     string // what was asked for, "add port"
+	Dev    string // the port it was asked of, or the bridge's own name
+	Errno  Errno  // what Linux answers to the same request
+	Reason string // what is wrong, and where known what to do; may be empty
+}
+
+// Error gives "bridge: add port tap0: device or resource busy: ...".
+func (e *OpError) Error() string {
+	var s strings.Builder
+	s.WriteString("bridge: " + e.Op)
+	if e.Dev != "" {
+		s.WriteString(" " + e.Dev)
+	}
+	s.WriteString(": " + e.Errno.Error())
+	if e.Reason != "" {
+		s.WriteString(": " + e.Reason)
+	}
+	return s.String()
+}
+
+// Unwrap gives the Errno.
+func (e *OpError) Unwrap() error { return e.Errno }
+
+func refuse(op, dev string, no Errno, reason string) error {
+	return &OpError{Op: op, Dev: dev, Errno: no, Reason: reason}
+}
+
+// Errors that are no answer of Linux's.
+var (
+	// ErrQueueFull is WriteFrames's answer when the peer's queue has no room.
+	ErrQueueFull = errors.New("bridge: queue full")
+
+	// ErrInBatch is returned by a call that would wait for a batch to end when it
+	// is made from inside that batch: by a Trace, an OnPass or a FrameIO.
+	ErrInBatch = errors.New("bridge: call from inside a batch would wait for itself")
+)
+
+// FrameError is WriteFrames's answer when it refuses one frame and would take
+// those behind it.
+type FrameError struct {
+	Reason DropReason // what the frame is counted under; 0 is DropDriver
+	Err    error      // why, for people
+}
+
+// Error gives the cause.
+func (e *FrameError) Error() string {
+	if e.Err != nil {
+		return "bridge: frame refused: " + e.Err.Error()
+	}
+	return "bridge: frame refused: " + e.Reason.String()
+}
+
+// Unwrap gives Err.
+func (e *FrameError) Unwrap() error { return e.Err }

@@ -1,0 +1,138 @@
+package bridge
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ddfb540f/bridge/frame"
+)
+
+// A Verdict is what becomes of a frame as a whole.
+type Verdict uint8
+
+// The verdicts: the columns of the ingress ledger.
+const (
+	NoVerdict Verdict = iota
+	Used              // it leaves by at least one device
+	Passed            // handed to the port's own stack
+	Consumed          // taken by a protocol of the bridge
+	Drop              // it ends here
+)
+
+var verdictWords = [...]string{NoVerdict: "none", Used: "used", Passed: "passed", Consumed: "consumed", Drop: "dropped"}
+
+// String gives the verdict in a word.
+func (v Verdict) String() string {
+	if int(v) < len(verdictWords) {
+		return verdictWords[v]
+	}
+	return "none"
+}
+
+// An Emission is one copy of a frame that would leave.
+type Emission struct {
+	Dev   string // a port's name, or the bridge's own for the host
+	Frame frame.Frame
+}
+
+// An Explanation is what the bridge would do with a frame, and why. It is a value
+// that stays valid.
+type Explanation struct {
+	Steps   []Step     // every decision, in order
+	Verdict Verdict    // what becomes of the frame
+	Reason  DropReason // why, if it is dropped
+	Out     []Emission // what would be handed to cables; the order within a device is that of leaving
+	Err     error      // what the device would answer (see Input.Receive, Bridge.Xmit)
+}
+
+// String gives one line a step, then the verdict.
+func (e Explanation) String() string {
+	var b strings.Builder
+	for _, s := range e.Steps {
+		b.WriteString(s.String() + "\n")
+	}
+	b.WriteString(e.Verdict.String())
+	if e.Verdict == Drop {
+		fmt.Fprintf(&b, ": %s", e.Reason)
+	}
+	for i, o := range e.Out {
+		sep := ", "
+		if i == 0 {
+			sep = ": "
+		}
+		b.WriteString(sep + o.Dev)
+	}
+	return b.String()
+}
+
+// Explain says what would become of f if it came in by p now: the same code that
+// forwards decides, but learns nothing, counts nothing and sends nothing. That a
+// cable would refuse a frame, its queue being full, cannot be said beforehand. It
+// keeps and changes nothing of f; the frames in Out share its bytes.
+func (p *Port) Explain(f frame.Frame) Explanation { return p.b.explain(p, f) }
+
+// ExplainXmit says what would become of f if the host sent it now.
+func (b *Bridge) ExplainXmit(f frame.Frame) Explanation { return b.explain(nil, f) }
+
+func (b *Bridge) explain(p *Port, f frame.Frame) (e Explanation) {
+	in := &Input{b: b, port: p, ctr: new(counters), dry: new(overlay), watched: true, now: b.stamp()}
+	in.trace = func(s Step) { e.Steps = append(e.Steps, s) }
+	var o outcome
+	o, e.Err = in.receive(&f)
+	in.account(o)
+	e.Verdict, e.Reason = o.verdict, o.reason
+	for _, num := range in.touched {
+		v := &in.out[num]
+		name := b.name
+		if v.p != nil {
+			name = v.p.name
+		}
+		for _, g := range v.fs {
+			e.Out = append(e.Out, Emission{name, g})
+		}
+	}
+	return e
+}
+
+// note shows a step to whoever watches; it costs a branch when nobody does.
+func (in *Input) note(at Probe, dev string, f *frame.Frame, d Decision) {
+	if in.watched {
+		in.show(Step{Probe: at, Dev: dev, VID: in.vid, Tag: f.Tag, Decision: d})
+	}
+}
+
+func (in *Input) noteReason(at Probe, dev string, f *frame.Frame, d Decision, why DropReason) {
+	if in.watched {
+		in.show(Step{Probe: at, Dev: dev, VID: in.vid, Tag: f.Tag, Decision: d, Reason: why})
+	}
+}
+
+// free shows where a frame ended.
+func (in *Input) free(dev string, why DropReason) {
+	in.show(Step{Probe: ProbeFree, Dev: dev, VID: in.vid, Decision: Dropped, Reason: why})
+}
+
+// noteXmit shows frames handed to a cable, before it is known what the cable says.
+func (in *Input) noteXmit(p *Port, caps *Caps, fs []frame.Frame) {
+	s := Step{Probe: ProbeNetifReceive, Dev: in.b.name, VID: in.vid, Decision: Sent}
+	if p != nil {
+		s.Probe, s.Dev, s.Driver = ProbeXmit, p.name, caps.XmitProbe
+	}
+	for i := range fs {
+		s.Tag = fs[i].Tag
+		in.show(s)
+	}
+}
+
+func (in *Input) show(s Step) {
+	s.Src, s.Dst = in.header.src, in.header.dst
+	in.guard(func() { in.trace(s) })
+}
+
+// devName is where the frame came in.
+func (in *Input) devName() string {
+	if in.port != nil {
+		return in.port.name
+	}
+	return in.b.name
+}

@@ -1,0 +1,156 @@
+package bridge
+
+import "github.com/ddfb540f/bridge/frame"
+
+// A flow remembers where one address of the last frame was found, so that the
+// next frame of the same conversation skips the search. It is only a hint: the
+// slot's key is compared again before it is believed.
+type flow struct {
+	tab  *fdbTable
+	key  uint64 // with generation
+	slot uint64
+}
+
+// lookup finds the entry of (m, vid) by way of the hint. In a dry run the
+// frame's own effects come first.
+func (in *Input) lookup(m frame.MAC, vid frame.VID, hint *flow) (v fdbVal, ok bool) {
+	k := fdbKey(m, vid)
+	if in.dry != nil && in.dry.key == k {
+		return in.dry.val, true
+	}
+	t := in.b.fdb.tab.Load()
+	if hint.tab == t && hint.key&^fdbGenMask == k {
+		s := &t.slots[hint.slot]
+		if v := s.load(); s.key.Load() == hint.key && v&fdbDead == 0 {
+			return v, true
+		}
+	}
+	slot, key, v, ok := t.find(k, in.b.fdb.hash(k))
+	if ok {
+		*hint = flow{t, key, slot}
+	}
+	return v, ok
+}
+
+// learn notes that src is behind port pc in vid (br_fdb_update), with what it
+// decided.
+func (in *Input) learn(pc *portConf, src frame.MAC, vid frame.VID, extra fdbVal) Decision {
+	if in.cfg.hold <= 0 {
+		return NotLearnedAgeingZero
+	}
+	v, ok := in.lookup(src, vid, &in.src)
+	switch {
+	case !ok:
+		return in.learnNew(pc, src, vid, extra)
+	case v.has(fdbLocal):
+		return NotLearnedLocal
+	case v.port() != pc.num && !v.has(fdbSticky):
+		return in.move(pc, src, vid, extra)
+	}
+	in.refresh(v, src, vid)
+	if extra.has(fdbUser) && !v.has(fdbUser) {
+		in.b.fdb.markUser(fdbKey(src, vid))
+	}
+	if v.port() != pc.num {
+		return NotMovedSticky
+	}
+	return Refreshed
+}
+
+// refresh stamps the entry that in.src points at, unless it changed since it was
+// looked up.
+func (in *Input) refresh(v fdbVal, src frame.MAC, vid frame.VID) {
+	if v.updated() >= in.now || in.dry != nil {
+		return
+	}
+	s := &in.src.tab.slots[in.src.slot]
+	s.val.CompareAndSwap(uint64(v), uint64(v.at(in.now)))
+}
+
+// learnNew makes an entry, if the limits allow one more and the port may still
+// learn: its state or its VLANs may have changed since this frame was let in.
+func (in *Input) learnNew(pc *portConf, src frame.MAC, vid frame.VID, extra fdbVal) Decision {
+	f := &in.b.fdb
+	k, v := fdbKey(src, vid), makeVal(pc.num, extra, in.now)
+	if !extra.has(fdbUser) {
+		v |= fdbLearned
+	}
+	if in.dry != nil {
+		in.dry.key, in.dry.val = k, v
+		return Learned
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, _, _, ok := f.find(k); ok {
+		return Refreshed // another reader was here first
+	}
+	if !in.b.cfg.Load().mayLearn(pc, vid) {
+		return NotLearnedState
+	}
+	if v.has(fdbLearned) && !f.roomLocked(in.b.cfg.Load(), pc) {
+		f.refused.Add(1)
+		return NotLearnedLimit
+	}
+	f.insertLocked(k, v)
+	f.post(EventFDBAdd, k, v)
+	return Learned
+}
+
+// roomLocked says whether one more address may be learned on pc. FDBMaxLearned is
+// Linux's limit, FDBLimit the library's.
+func (f *FDB) roomLocked(cfg *config, pc *portConf) bool {
+	if lim := cfg.info.FDBMaxLearned; lim != 0 && f.learned >= int(lim) {
+		return false
+	}
+	if f.learned >= f.b.fdbLimit {
+		return false
+	}
+	return pc.p.fdbLimit == 0 || f.perPort[pc.num] < pc.p.fdbLimit
+}
+
+// move takes an entry to another port: last seen wins, for static entries too. It
+// is no longer externally learned, nor locked.
+func (in *Input) move(pc *portConf, src frame.MAC, vid frame.VID, extra fdbVal) Decision {
+	f := &in.b.fdb
+	k := fdbKey(src, vid)
+	moved := func(v fdbVal) fdbVal {
+		v = v.to(pc.num).at(in.now) &^ (fdbExtern | fdbLocked)
+		if extra.has(fdbUser) {
+			v = v&^fdbLearned | fdbUser
+		}
+		return v
+	}
+	if in.dry != nil {
+		v, _ := in.lookup(src, vid, &in.src)
+		in.dry.key, in.dry.val = k, moved(v)
+		return Moved
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t, slot, v, ok := f.find(k)
+	if !ok || v.has(fdbLocal|fdbSticky) || !in.b.cfg.Load().mayLearn(pc, vid) {
+		return NotLearnedState // it changed since it was looked up
+	}
+	f.replaceLocked(t, slot, moved(v))
+	f.post(EventFDBMove, k, moved(v))
+	return Moved
+}
+
+// markUser makes a learned entry one that a request touched.
+func (f *FDB) markUser(k uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if t, slot, v, ok := f.find(k); ok {
+		f.replaceLocked(t, slot, v&^fdbLearned|fdbUser)
+	}
+}
+
+// hit notes that an entry was a destination (the kernel's used).
+func (in *Input) hit() {
+	if in.dry != nil {
+		return
+	}
+	if u, now := &in.dst.tab.used[in.dst.slot], in.now.used(); u.Load() != now {
+		u.Store(now)
+	}
+}

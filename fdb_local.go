@@ -1,0 +1,120 @@
+package bridge
+
+import "github.com/ddfb540f/bridge/frame"
+
+// The addresses of the bridge and its ports are in the FDB too, as local entries:
+// frames to them end at the host. Each stands at VLAN 0 and in every VLAN of its
+// device. An address that several devices have is owned by one of them, and goes
+// to the next when that one leaves.
+
+func num(p *Port) int {
+	if p == nil {
+		return fdbSelf
+	}
+	return p.num
+}
+
+// addLocal has a local entry made before the new config is published.
+func (x *tx) addLocal(p *Port, a frame.MAC, vid frame.VID) {
+	x.before = append(x.before, func() { x.b.fdb.insertOwn(num(p), a, vid, x.b.stamp()) })
+}
+
+// delLocal has a local entry given up once the new config holds.
+func (x *tx) delLocal(p *Port, a frame.MAC, vid frame.VID) {
+	x.after = append(x.after, func() { x.b.fdb.deleteOwn(x.cfg, num(p), a, vid) })
+}
+
+func (x *tx) flushPort(p *Port) {
+	x.after = append(x.after, func() {
+		x.b.fdb.flushIf(func(_ uint64, v fdbVal) bool { return v.port() == p.num && !v.has(fdbStatic|fdbExtern) })
+	})
+}
+
+func (x *tx) flushVLAN(p *Port, vid frame.VID) {
+	x.after = append(x.after, func() {
+		x.b.fdb.flushIf(func(k uint64, v fdbVal) bool {
+			return v.port() == p.num && keyVID(k) == vid && !v.has(fdbStatic|fdbExtern)
+		})
+	})
+}
+
+// insertOwn makes (a, vid) a local entry of a device. One that is local already
+// stays its first owner's; a learned one is taken over.
+func (f *FDB) insertOwn(port int, a frame.MAC, vid frame.VID, now stamp) {
+	if !a.IsValid() {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	k, v := fdbKey(a, vid), makeVal(port, fdbLocal|fdbStatic, now)
+	t, slot, old, ok := f.find(k)
+	if ok && old.has(fdbLocal) {
+		return
+	}
+	if ok {
+		f.deleteLocked(t, slot)
+		f.post(EventFDBDelete, k, old)
+	}
+	f.insertLocked(k, v)
+	f.post(EventFDBAdd, k, v)
+}
+
+// deleteOwn gives up a device's local entry, unless a request made it its own.
+func (f *FDB) deleteOwn(cfg *config, port int, a frame.MAC, vid frame.VID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	k := fdbKey(a, vid)
+	t, slot, v, ok := f.find(k)
+	if ok && v.has(fdbLocal) && !v.has(fdbUser) && v.port() == port {
+		f.passOnLocked(cfg, t, slot, k, v)
+	}
+}
+
+// passOnLocked gives a local entry to another device with that address, or
+// deletes it (fdb_delete_local).
+func (f *FDB) passOnLocked(cfg *config, t *fdbTable, slot uint64, k uint64, v fdbVal) {
+	mac, vid := keyMAC(k), keyVID(k)
+	for _, pc := range cfg.ports {
+		if pc.num != v.port() && pc.info.Address == mac && (vid == 0 || pc.vlans.has(vid)) {
+			f.replaceLocked(t, slot, v.to(pc.num)&^fdbUser)
+			return
+		}
+	}
+	if v.port() != fdbSelf && cfg.info.Address == mac && (vid == 0 || cfg.self.has(vid)) {
+		f.replaceLocked(t, slot, v.to(fdbSelf)&^fdbUser)
+		return
+	}
+	f.deleteLocked(t, slot)
+	f.post(EventFDBDelete, k, v)
+}
+
+// purgePort removes everything of a port that has left; local addresses may pass
+// on.
+func (f *FDB) purgePort(cfg *config, port int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.eachLocked(func(t *fdbTable, slot uint64, k uint64, v fdbVal) {
+		switch {
+		case v.port() != port:
+		case v.has(fdbLocal):
+			f.passOnLocked(cfg, t, slot, k, v)
+		default:
+			f.deleteLocked(t, slot)
+			f.post(EventFDBDelete, k, v)
+		}
+	})
+}
+
+// flushIf removes the entries that want says.
+func (f *FDB) flushIf(want func(k uint64, v fdbVal) bool) (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.eachLocked(func(t *fdbTable, slot uint64, k uint64, v fdbVal) {
+		if want(k, v) {
+			f.deleteLocked(t, slot)
+			f.post(EventFDBDelete, k, v)
+			n++
+		}
+	})
+	return n
+}

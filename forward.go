@@ -1,0 +1,251 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/ddfb540f/bridge/frame"
+)
+
+// A vector is the frames of one batch that leave by one device.
+type vector struct {
+	p  *Port // nil: the host
+	fs []frame.Frame
+}
+
+// shouldDeliver says why a frame may not leave by pc, or NotDropped
+// (should_deliver). from is where it came in, nil if from the host.
+func (in *Input) shouldDeliver(from, pc *portConf) DropReason {
+	switch {
+	case from == pc && !pc.flags.has(flagHairpin):
+		return DropSamePort
+	case pc.state != StateForwarding && !in.cfg.info.MSTEnabled:
+		return DropEgressState
+	case in.filtered && !pc.vlans.forwards(in.vid):
+		return DropVLANEgress
+	case in.isolated && pc.flags.has(flagIsolated):
+		return DropIsolated
+	}
+	return NotDropped
+}
+
+// forward sends a frame out of the one port that its destination is behind
+// (br_forward). The flood flags do not matter.
+func (in *Input) forward(from *portConf, f *frame.Frame, num int) outcome {
+	if num == fdbSelf {
+		return dropped(DropNoPort)
+	}
+	var to *portConf
+	if num < len(in.cfg.byNum) {
+		to = in.cfg.byNum[num]
+	}
+	if to == nil {
+		return dropped(DropPortGone) // it left, and its entries are being purged
+	}
+	in.note(ProbeForward, to.p.name, f, KnownUnicast)
+	if to.backup != 0 && in.needsBackup(to) {
+		in.note(ProbeForward, to.p.name, f, ToBackup)
+		to = in.cfg.byNum[to.backup]
+	}
+	if why := in.shouldDeliver(from, to); why != NotDropped {
+		return dropped(why)
+	}
+	in.egress(to, f)
+	return used()
+}
+
+// needsBackup says whether a port's backup is to take over for it.
+func (in *Input) needsBackup(pc *portConf) bool {
+	return !pc.flags.has(flagCarrier) || in.cfg.rules.backupWhenDown && !pc.flags.has(flagUp)
+}
+
+// egress is __br_forward and br_dev_queue_push_xmit: the frame, in a view of its
+// own, gets the tag with which it leaves, is held against the port's MTU, and is
+// put in the port's vector.
+func (in *Input) egress(pc *portConf, f *frame.Frame) {
+	g := *f
+	in.egressTag(pc.vlans, &g)
+	in.note(ProbeEgress, pc.p.name, &g, NoDecision)
+	why := NotDropped
+	switch {
+	case !pc.flags.has(flagUp):
+		why = DropPortDown
+	case !g.Owed.GSO() && g.Len() > pc.mtu+frame.HeaderLen+frame.TagLen:
+		why = DropTooLong
+	}
+	if why != NotDropped {
+		in.refuse(pc, &g, why)
+		return
+	}
+	in.emit(pc.num, pc.p, &g)
+}
+
+// refuse ends one copy of a frame on its way out of one port.
+func (in *Input) refuse(pc *portConf, f *frame.Frame, why DropReason) {
+	in.noteReason(ProbePushXmit, pc.p.name, f, Dropped, why)
+	if in.dry == nil {
+		pc.p.tx.refuse(1, why)
+	}
+}
+
+// emit puts a frame in a device's vector. The vectors keep their memory from batch
+// to batch.
+func (in *Input) emit(num int, p *Port, f *frame.Frame) {
+	for num >= len(in.out) {
+		in.out = append(in.out, vector{})
+	}
+	v := &in.out[num]
+	if len(v.fs) == 0 {
+		v.p = p
+		in.touched = append(in.touched, num)
+	}
+	v.fs = append(v.fs, *f)
+}
+
+// flush writes every vector to its cable: the only place where the bridge does so.
+func (in *Input) flush() {
+	for _, num := range in.touched {
+		v := &in.out[num]
+		if v.p == nil {
+			in.writeHost(v.fs)
+		} else {
+			in.write(v.p, v.p.queues[in.index%len(v.p.queues)], &v.p.tx, &v.p.caps, v.fs)
+		}
+		clear(v.fs)
+		v.fs, v.p = v.fs[:0], nil
+	}
+	in.touched = in.touched[:0]
+	in.pushed = in.pushed[:0]
+}
+
+// write sends frames to one cable and accounts for each.
+func (in *Input) write(p *Port, q *queue, tx *txCounters, caps *Caps, fs []frame.Frame) {
+	if in.watched {
+		in.noteXmit(p, caps, fs)
+	}
+	fs = in.suit(fs, caps, tx)
+	tx.offered.Add(uint64(len(fs)))
+	var sent, bytes uint64
+	for len(fs) > 0 {
+		n, err := in.writeOnce(p, q, fs)
+		for i := range fs[:n] {
+			bytes += uint64(fs[i].WireLen())
+		}
+		sent += uint64(n)
+		fs = fs[n:]
+		if err == nil && len(fs) > 0 {
+			err = ErrQueueFull // it took some and gave no reason
+		}
+		if err == nil {
+			break
+		}
+		k, why := in.writeFailed(p, fs, err)
+		tx.refused[why].Add(uint64(k))
+		fs = fs[k:]
+	}
+	if sent > 0 {
+		tx.sent.Add(sent)
+		tx.bytes.Add(bytes)
+	}
+}
+
+// writeFailed judges a cable's error: how many of fs are refused by it, and why.
+func (in *Input) writeFailed(p *Port, fs []frame.Frame, err error) (n int, why DropReason) {
+	var one *FrameError
+	switch {
+	case errors.Is(err, ErrQueueFull):
+		return len(fs), DropQueueFull
+	case errors.As(err, &one) && len(fs) > 0:
+		if one.Reason == NotDropped || one.Reason >= numDropReasons {
+			return 1, DropDriver
+		}
+		return 1, one.Reason
+	case errors.Is(err, ENETDOWN):
+		if p != nil && p.linkDown.CompareAndSwap(false, true) {
+			in.b.events.post(Event{Kind: EventCableDown, Port: p.name, Err: err})
+		}
+		return len(fs), DropPortDown
+	}
+	switch {
+	case p == nil:
+		in.b.host.fail(err)
+	case !p.left.Load(): // else it was closed because it left
+		in.fail(p, err)
+	}
+	return len(fs), DropPortGone
+}
+
+// fail ends a port from inside a batch; the rest is done at the batch's end.
+func (in *Input) fail(p *Port, err error) {
+	if !p.failing.Load() {
+		in.b.fail(p, err)
+		in.failed = append(in.failed, p)
+	}
+}
+
+// writeOnce calls the driver, under the queue's lock, and keeps its panic and its
+// arithmetic from the rest.
+func (in *Input) writeOnce(p *Port, q *queue, fs []frame.Frame) (n int, err error) {
+	if p != nil && (p.failing.Load() || p.left.Load()) {
+		return 0, net.ErrClosed
+	}
+	in.writing.Store(p)
+	q.mu.Lock()
+	defer func() {
+		q.mu.Unlock()
+		in.writing.Store(nil)
+		if r := recover(); r != nil {
+			n, err = 0, fmt.Errorf("bridge: WriteFrames panicked: %v", r)
+		}
+	}()
+	n, err = q.io.WriteFrames(fs)
+	if n < 0 || n > len(fs) {
+		return 0, fmt.Errorf("bridge: WriteFrames answered %d for %d frames", n, len(fs))
+	}
+	return n, err
+}
+
+// suit leaves out what the cable cannot take, and puts the wire form together for
+// one that does not know tags. Most often there is nothing to do.
+func (in *Input) suit(fs []frame.Frame, caps *Caps, tx *txCounters) []frame.Frame {
+	ok := true
+	for i := range fs {
+		if caps.lacks(&fs[i]) != NotDropped || !caps.TagAside && !fs[i].Plain() {
+			ok = false
+			break
+		}
+	}
+	if ok {
+		return fs
+	}
+	in.plain, in.flat = in.plain[:0], in.flat[:0]
+	for i := range fs {
+		f := fs[i]
+		if why := caps.lacks(&f); why != NotDropped {
+			tx.refuse(1, why)
+			continue
+		}
+		if !caps.TagAside && !f.Plain() {
+			owed, start := f.OwedOnWire(), len(in.flat)
+			in.flat = f.AppendWire(in.flat)
+			f.Data = in.flat[start:len(in.flat):len(in.flat)]
+			f.Tag, f.Lifted, f.Owed = frame.Tag{}, false, owed
+		}
+		in.plain = append(in.plain, f)
+	}
+	return in.plain
+}
+
+// lacks says why a cable cannot take f, or NotDropped.
+func (c *Caps) lacks(f *frame.Frame) DropReason {
+	switch {
+	case c.MaxFrame != 0 && f.WireLen() > c.MaxFrame:
+		return DropTooLong
+	case f.Owed.None():
+		return NotDropped
+	case f.Owed.GSO() && !c.GSO, !c.Checksum:
+		return DropNoOffload
+	}
+	return NotDropped
+}

@@ -1,0 +1,389 @@
+package bridge
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/ddfb540f/bridge/frame"
+)
+
+// The receive path, in the order of the checks:
+//
+//	Receive -> batch -> receive   at the door: length, link, what is owed
+//	handleFrame                   source address, link-local addresses, port state
+//	handleFrameFinish             VLAN ingress, locked port, learning, classification
+//	deliver                       forward, flood or up to the host
+//
+// What leaves is put in egress vectors (forward.go) and written at the end of the
+// batch.
+
+// An Input is one reader's context: scratch memory, the memory of the last flow,
+// and counters. It is used by one goroutine at a time; several Inputs, of one port
+// or of several, run side by side without a lock between them.
+type Input struct {
+	b     *Bridge
+	port  *Port // nil: the host
+	index int   // which of the egress port's queues it writes to, modulo their number
+
+	epoch   atomic.Uint64        // odd while in a batch; changes wait for it
+	running atomic.Uint64        // the goroutine of the batch, where it is known
+	writing atomic.Pointer[Port] // whose cable is being written to
+	owner   uint64               // the goroutine that always uses this Input, if there is one
+
+	// One frame.
+	cfg      *config
+	vid      frame.VID
+	filtered bool // VLAN filtering was on when the frame came in
+	isolated bool // the frame came in by an isolated port
+	src, dst flow
+	header   struct{ src, dst frame.MAC }
+
+	// One batch.
+	now     stamp
+	watched bool
+	trace   Trace
+	dry     *overlay
+	out     []vector // by port number; 0 is the host
+	touched []int    // which of out are not empty, in order
+	pushed  []byte   // frames whose tag went back into the payload
+	flat    []byte   // frames put together for cables that take plain bytes
+	plain   []frame.Frame
+	failed  []*Port // ports whose cable ended in this batch
+	tally   tally
+	ctr     *counters
+}
+
+// An overlay holds what a frame in a dry run would have changed in the FDB, for
+// the later steps of the same frame to see.
+type overlay struct {
+	key uint64
+	val fdbVal
+}
+
+// An outcome is what became of a frame.
+type outcome struct {
+	verdict Verdict
+	reason  DropReason
+}
+
+func used() outcome                  { return outcome{verdict: Used} }
+func dropped(why DropReason) outcome { return outcome{Drop, why} }
+
+// Input makes a reader's context for frames that come in by p. Make one for each
+// goroutine that receives, and keep it: its counters are part of the port's, and
+// it stays until the port is removed. Input i of a port writes to queue i, modulo
+// the number of queues, of every port.
+func (p *Port) Input() *Input {
+	p.mu.Lock()
+	in := &Input{b: p.b, port: p, index: len(p.inputs), ctr: new(counters)}
+	p.inputs = append(p.inputs, in)
+	p.mu.Unlock()
+	if !p.left.Load() {
+		p.b.register(in)
+	}
+	return in
+}
+
+// Receive is Input.Receive for those who need not be fast: it may be called by any
+// goroutine, and the calls take turns.
+func (p *Port) Receive(fs ...frame.Frame) error {
+	p.easy.Lock()
+	defer p.easy.Unlock()
+	if p.easy.in == nil {
+		p.easy.in = p.Input()
+	}
+	return p.easy.in.Receive(fs)
+}
+
+// Receive takes frames as they come from a cable: it decides each, writes what is
+// to leave to the cables, and returns. It keeps and changes nothing of fs. The
+// error is the first refusal of the port's device, with the numbers that a write
+// to a TAP answers, the other frames are carried all the same: EINVAL for a frame
+// shorter than 14 bytes, EIO while the device is down. That the bridge drops a
+// frame is no error.
+func (in *Input) Receive(fs []frame.Frame) error {
+	var first error
+	for len(fs) > 0 {
+		n := min(len(fs), batchSize)
+		if in.b.trace.Load() != nil {
+			n = 1 // so that what is printed stands in the order of the frames
+		}
+		if err := in.batch(fs[:n]); err != nil && first == nil {
+			first = err
+		}
+		fs = fs[n:]
+	}
+	return first
+}
+
+// batch carries up to batchSize frames.
+func (in *Input) batch(fs []frame.Frame) (first error) {
+	in.begin(len(fs))
+	for i := range fs {
+		f := fs[i]
+		o, err := in.receive(&f)
+		if in.account(o); err != nil && first == nil {
+			first = err
+		}
+	}
+	in.flush()
+	in.end()
+	return first
+}
+
+// begin marks the batch, so that a change of the configuration can wait for its
+// end, and reads the clock, once.
+func (in *Input) begin(n int) {
+	in.ctr.received.Add(uint64(n))
+	if t := in.b.trace.Load(); t != nil {
+		in.trace, in.watched = *t, true
+		in.running.Store(goroutineID())
+	} else if in.watched = false; in.owner != 0 {
+		in.running.Store(in.owner)
+	}
+	in.epoch.Add(1)
+	in.now = max(in.now, in.b.stamp())
+}
+
+// end takes the mark away and then does what must not be done inside a batch.
+func (in *Input) end() {
+	in.epoch.Add(1)
+	if in.running.Load() != 0 {
+		in.running.Store(0)
+	}
+	in.ctr.add(&in.tally)
+	if len(in.failed) > 0 {
+		for _, p := range in.failed {
+			in.b.settleFailed(p)
+		}
+		clear(in.failed)
+		in.failed = in.failed[:0]
+	}
+	in.b.events.deliver()
+}
+
+func (in *Input) account(o outcome) {
+	switch o.verdict {
+	case Used:
+		in.tally.used++
+	case Passed:
+		in.ctr.passed.Add(1)
+	case Drop:
+		in.ctr.dropped[o.reason].Add(1)
+		if in.watched {
+			in.free(in.devName(), o.reason)
+		}
+	}
+}
+
+// receive is the door: what the device and __netif_receive_skb_core do before the
+// bridge sees a frame. The configuration is loaded for each frame, so that what
+// one frame changes counts for the next.
+func (in *Input) receive(f *frame.Frame) (outcome, error) {
+	in.cfg, in.vid = in.b.cfg.Load(), 0
+	if !f.WellFormed() {
+		in.header.src, in.header.dst = frame.MAC{}, frame.MAC{}
+	} else {
+		in.header.src, in.header.dst = f.Src(), f.Dst()
+	}
+	if in.port == nil {
+		return in.devXmit(f)
+	}
+	pc := in.cfg.conf(in.port)
+	if pc == nil || in.cfg.closed {
+		return dropped(DropNotServed), nil
+	}
+	if !f.WellFormed() {
+		return dropped(DropRunt), refuse("receive", in.port.name, EINVAL, "a frame has 14 bytes at least")
+	}
+	if !pc.flags.has(flagUp) {
+		return dropped(DropLinkDown), refuse("receive", in.port.name, EIO, "the port's device is down")
+	}
+	in.tally.bytes += uint64(f.WireLen())
+	if !owesSanely(f) {
+		return dropped(DropBadOffload), nil
+	}
+	if !f.Lift() {
+		return dropped(DropTaggedRunt), nil
+	}
+	return in.handleFrame(pc, f), nil
+}
+
+// owesSanely says whether what a frame owes can be true of its bytes: a guest may
+// have written it.
+func owesSanely(f *frame.Frame) bool {
+	o := &f.Owed
+	if o.None() {
+		return true
+	}
+	const needsCsum = 1
+	end := int(o.CsumStart) + int(o.CsumOffset) + 2
+	switch {
+	case o.Flags&^needsCsum != 0, o.Flags == 0 && o.GSO():
+		return false
+	case o.Flags&needsCsum != 0 && (int(o.CsumStart) < frame.HeaderLen || end > len(f.Data)):
+		return false
+	case o.GSO() && (o.GSOSize == 0 || int(o.HdrLen) > len(f.Data)):
+		return false
+	}
+	return true
+}
+
+// handleFrame is br_handle_frame.
+func (in *Input) handleFrame(pc *portConf, f *frame.Frame) outcome {
+	in.note(ProbeHandleFrame, pc.p.name, f, Arrived)
+	src, dst := in.header.src, in.header.dst
+	if !src.IsValid() {
+		return dropped(DropInvalidSource)
+	}
+	if dst.IsLinkLocal() {
+		if o, done := in.linkLocal(pc, f); done {
+			return o
+		}
+	}
+	if !pc.state.lets() && !in.cfg.info.MSTEnabled {
+		return dropped(DropPortState)
+	}
+	return in.handleFrameFinish(pc, f)
+}
+
+// linkLocal judges a frame to 01:80:c2:00:00:0X: forwarded like any multicast if a
+// mask says so, else handed to the port's own stack, in any port state.
+func (in *Input) linkLocal(pc *portConf, f *frame.Frame) (o outcome, done bool) {
+	const stp, macControl = 0, 1
+	i := &in.cfg.info
+	x := in.header.dst[5] & 0xf
+	mask := in.cfg.required | pc.mask
+	switch {
+	case x == macControl:
+		return dropped(DropMACControl), true
+	case x != stp:
+		mask |= i.GroupFwdMask
+	case i.STPState == 0:
+		mask |= 1 << stp
+	}
+	if mask&(1<<x) != 0 {
+		in.note(ProbeHandleFrame, pc.p.name, f, LinkLocalForward)
+		return outcome{}, false
+	}
+	d := LinkLocalPass
+	if pc.flags.has(flagLearning) && pc.state.lets() && !i.NoLinkLocalLearn {
+		if vid, ok := in.linkLocalVLAN(pc.vlans, f); ok {
+			in.learn(pc, in.header.src, vid, 0)
+			d = LinkLocalLearned
+		}
+	}
+	in.note(ProbeHandleFrame, pc.p.name, f, d)
+	in.pass(pc, f)
+	return outcome{verdict: Passed}, true
+}
+
+// pass hands a frame to the port's own stack, if there is one.
+func (in *Input) pass(pc *portConf, f *frame.Frame) {
+	in.note(ProbeNetifReceive, pc.p.name, f, SentOwn)
+	switch {
+	case in.dry != nil:
+	case pc.p.onPass == nil:
+		in.ctr.unwanted.Add(1)
+	default:
+		in.running.Store(goroutineID())
+		in.guard(func() { pc.p.onPass(pc.p, *f) })
+	}
+}
+
+// guard runs a user's function; its panic ends the ingress port, and nothing else.
+func (in *Input) guard(fn func()) {
+	defer func() {
+		if r := recover(); r != nil && in.port != nil {
+			in.fail(in.port, fmt.Errorf("bridge: a callback panicked: %v", r))
+		}
+	}()
+	fn()
+}
+
+// handleFrameFinish is br_handle_frame_finish.
+func (in *Input) handleFrameFinish(pc *portConf, f *frame.Frame) outcome {
+	state := pc.state
+	if in.cfg.info.MSTEnabled {
+		state = StateForwarding // each VLAN has its own
+	}
+	vid, how := in.ingress(pc.vlans, f, &state)
+	in.vid, in.filtered = vid, in.cfg.info.VLANFiltering
+	in.note(ProbeIngress, pc.p.name, f, how)
+	if how == VLANNotMember {
+		return dropped(DropVLANIngress)
+	}
+	if pc.flags.has(flagLocked) && !in.authorised(pc, f) {
+		return dropped(DropLocked)
+	}
+	d := NotLearnedOff
+	if pc.flags.has(flagLearning) {
+		d = in.learn(pc, in.header.src, vid, 0)
+	}
+	in.note(ProbeFDBUpdate, pc.p.name, f, d)
+	if state == StateLearning {
+		return dropped(DropLearning)
+	}
+	in.isolated = pc.flags.has(flagIsolated)
+	return in.deliver(pc, f)
+}
+
+// authorised says whether a locked port lets the frame in: its source must have an
+// entry for this port. EAPOL passes, so that a station can become authorised.
+func (in *Input) authorised(pc *portConf, f *frame.Frame) bool {
+	if f.Type() == frame.TypePAE {
+		in.note(ProbeLocked, pc.p.name, f, LockedEAPOL)
+		return true
+	}
+	v, ok := in.lookup(in.header.src, in.vid, &in.src)
+	d := LockedAuthorised
+	switch {
+	case !ok && pc.flags.has(flagMAB):
+		in.learnNew(pc, in.header.src, in.vid, fdbLocked)
+		d = LockedNoted
+	case !ok:
+		d = LockedUnknown
+	case v.port() != pc.num || v.has(fdbLocal):
+		d = LockedElsewhere
+	case v.has(fdbLocked):
+		in.refresh(v, in.header.src, in.vid)
+		d = LockedNoted
+	}
+	in.note(ProbeLocked, pc.p.name, f, d)
+	return d == LockedAuthorised
+}
+
+// deliver looks the destination up and hands the frame on; the host's copy comes
+// last.
+func (in *Input) deliver(pc *portConf, f *frame.Frame) outcome {
+	dst := in.header.dst
+	up := in.cfg.info.Promisc
+	var o outcome
+	switch {
+	case dst.IsBroadcast():
+		up = true
+		o = in.flood(pc, f, Broadcast)
+	case dst.IsMulticast():
+		up = true
+		in.b.host.multicast(in)
+		o = in.flood(pc, f, Multicast)
+	default:
+		v, ok := in.lookup(dst, in.vid, &in.dst)
+		switch {
+		case ok && v.has(fdbLocal):
+			in.note(ProbePassUp, in.b.name, f, KnownLocal)
+			in.passFrameUp(f)
+			return used()
+		case ok:
+			in.hit()
+			o = in.forward(pc, f, v.port())
+		default:
+			o = in.flood(pc, f, UnknownUnicast)
+		}
+	}
+	if up {
+		in.passFrameUp(f)
+		return used()
+	}
+	return o
+}

@@ -1,0 +1,116 @@
+package replay
+
+import (
+	"reflect"
+	"slices"
+
+	"github.com/ddfb540f/bridge"
+	"github.com/ddfb540f/bridge/frame"
+)
+
+// foretell explains f, and sees to it that explaining changed nothing.
+func (r *run) foretell(explain func(frame.Frame) bridge.Explanation, f frame.Frame) (bridge.Explanation, error) {
+	before := r.snapshot()
+	e := explain(f)
+	if after := r.snapshot(); !reflect.DeepEqual(before, after) {
+		return e, mismatchf("Explain is not free of effects: before %+v, after %+v", before, after)
+	}
+	for _, d := range r.cables() {
+		if len(d.cable.out) > 0 {
+			return e, mismatchf("Explain sent a frame out of %s", d.name)
+		}
+	}
+	return e, nil
+}
+
+// snapshot is all that a frame can change in a bridge, and its tables.
+type snapshot struct {
+	fdb   []bridge.FDBEntry
+	ports []bridge.PortStats
+	host  bridge.HostStats
+	vlans [][]bridge.VLANInfo
+}
+
+func (r *run) snapshot() snapshot {
+	s := snapshot{fdb: slices.Collect(r.b.FDB().All()), host: r.b.Stats()}
+	s.vlans = append(s.vlans, r.b.VLANs().All())
+	for _, d := range r.devs {
+		s.ports = append(s.ports, d.port.Stats())
+		s.vlans = append(s.vlans, d.port.VLANs().All())
+	}
+	return s
+}
+
+type namedCable struct {
+	name  string
+	cable *cable
+}
+
+// cables are those of all devices, and the host's.
+func (r *run) cables() []namedCable {
+	cs := []namedCable{{hostName, r.host}}
+	for _, d := range r.devs {
+		cs = append(cs, namedCable{d.name, d.cable})
+	}
+	return cs
+}
+
+// fulfilled holds what Explain said will leave against what has left, in order
+// for each device.
+func (r *run) fulfilled(e bridge.Explanation) error {
+	said := map[string][][]byte{}
+	for _, out := range e.Out {
+		said[out.Dev] = append(said[out.Dev], out.Frame.AppendWire(nil))
+	}
+	for _, d := range r.cables() {
+		if text := diffFrames(said[d.name], d.cable.out); text != "" {
+			return mismatchf("Explain foretold other frames: %s: %s", d.name, text)
+		}
+		delete(said, d.name)
+	}
+	for name := range said {
+		return mismatchf("Explain foretold frames out of %q, which is no device", name)
+	}
+	return nil
+}
+
+// checkLedgers holds the two ledgers of every port and of the host: what came in
+// was used, passed on, consumed or dropped, and what was to go out was sent or
+// refused. What was sent is also what the cable has got.
+func (r *run) checkLedgers() error {
+	h := r.b.Stats()
+	if err := balanced(hostName, h.Ingress, h.Egress, r.host); err != nil {
+		return err
+	}
+	for _, d := range r.devs {
+		s := d.port.Stats()
+		if err := balanced(d.name, s.Ingress, s.Egress, d.cable); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func balanced(name string, in bridge.IngressLedger, out bridge.EgressLedger, c *cable) error {
+	if c.fault != "" {
+		return mismatchf("%s: %s", name, c.fault)
+	}
+	ended := in.Used + in.Passed + in.Consumed
+	for _, n := range in.Dropped {
+		ended += n
+	}
+	if in.Received != ended {
+		return mismatchf("%s: the ingress ledger does not balance: %+v", name, in)
+	}
+	done := out.Sent
+	for _, n := range out.Refused {
+		done += n
+	}
+	if out.Offered != done {
+		return mismatchf("%s: the egress ledger does not balance: %+v", name, out)
+	}
+	if out.Sent != c.total {
+		return mismatchf("%s: %d frames counted as sent, %d reached the cable", name, out.Sent, c.total)
+	}
+	return nil
+}

@@ -1,0 +1,67 @@
+package bridge
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Kernel names a Linux release whose bridge is modelled. Where releases differ the
+// rule of this one holds.
+type Kernel uint8
+
+// The releases that can be named; the zero Kernel is the newest described.
+const (
+	KernelNewest Kernel = iota
+	Linux6_1
+	Linux6_2
+	Linux6_3
+	Linux6_4
+	Linux6_5
+	Linux6_6
+	Linux6_7
+	Linux6_8
+	Linux6_9
+	Linux6_10
+	Linux6_11
+	Linux6_12
+	Linux6_13
+	Linux6_14
+	Linux6_15
+	Linux6_16
+	Linux6_17
+	Linux6_18
+)
+
+// ParseKernel reads a release as uname -r prints it, "6.12.107+deb12-amd64". One
+// before 6.1 is refused, one after 6.18 is the newest.
+func ParseKernel(release string) (Kernel, error) {
+	parts := strings.SplitN(release, ".", 3)
+	if len(parts) >= 2 {
+		digits := parts[1][:len(parts[1])-len(strings.TrimLeft(parts[1], "0123456789"))]
+		major, err1 := strconv.Atoi(parts[0])
+		minor, err2 := strconv.Atoi(digits)
+		switch {
+		case err1 != nil || err2 != nil:
+		case major > 6, major == 6 && minor > 18:
+			return KernelNewest, nil
+		case major == 6 && minor >= 1:
+			return Linux6_1 + Kernel(minor-1), nil
+		}
+	}
+	return 0, fmt.Errorf("bridge: kernel release %q is not 6.1 or later", release)
+}
+
+// rules is one predicate for each behaviour that changed between releases.
+type rules struct {
+	mab            bool // MAB is known [6.2]
+	backupWhenDown bool // a backup port takes over for one that is admin down too [6.18]
+}
+
+func rulesOf(k Kernel) rules {
+	since := func(r Kernel) bool { return k == KernelNewest || k >= r }
+	return rules{
+		mab:            since(Linux6_2),
+		backupWhenDown: since(Linux6_18),
+	}
+}

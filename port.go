@@ -1,0 +1,225 @@
+package bridge
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/ddfb540f/bridge/frame"
+)
+
+// PortConfig is how a port joins. The zero PortConfig is a port as Linux adds it.
+type PortConfig struct {
+	Address   frame.MAC // of the port's device; zero: one is made up. Frames to it end at the host
+	MTU       int       // of the port's device, 68 to 65521; 0: 1500
+	Down      bool      // the device is administratively down
+	NoCarrier bool
+
+	NoLearning, NoFlood        bool // learning off, flood off
+	NoMcastFlood, NoBcastFlood bool // mcast_flood off, bcast_flood off
+	Hairpin, Isolated          bool
+	Locked, MAB, ProxyARP      bool
+	GroupFwdMask               uint16
+	Priority                   *int // 0 to 63; nil: 32
+	Cost                       int  // 1 to 65535; 0: 100
+
+	VLANs []VLAN // nil: the bridge's default PVID; else exactly these, none if empty
+
+	Caps     Caps      // what the cable takes
+	Queues   []FrameIO // further queues of the same cable; each gets a reader, and Input i writes to queue i mod n
+	FDBLimit int       // addresses learned on this port at most; 0: no limit of its own
+
+	// OnPass gets the link-local frames that Linux hands to the port's own stack
+	// (LLDP, LACP, EAPOL, with STP on also BPDUs). It runs on the goroutine that
+	// carries the frame: it must be quick, must not keep f.Data, and must not call
+	// the Bridge. Nil: they are counted in RxDropped.
+	OnPass func(p *Port, f frame.Frame)
+}
+
+// Port numbers are 1 to maxPorts; 0 is the bridge itself.
+const maxPorts = 1023
+
+const (
+	minMTU     = 68
+	defaultMTU = 1500
+	maxPortMTU = 65521 // of a TAP
+	maxMTU     = 65535
+)
+
+// Port is one port of a bridge. A removed Port stays as a value that refuses. All
+// methods may be called by any goroutine.
+type Port struct {
+	b        *Bridge
+	name     string
+	num      int
+	caps     Caps
+	fdbLimit int
+	onPass   func(p *Port, f frame.Frame)
+	queues   []*queue
+	tx       txCounters
+	ended    atomic.Pointer[error] // what ended the cable
+	failing  atomic.Bool
+	linkDown atomic.Bool // the cable last said ENETDOWN
+	made     atomic.Int32
+	left     atomic.Bool
+
+	easy struct {
+		sync.Mutex // guards in, and lets one Receive in at a time
+		in         *Input
+	}
+
+	mu     sync.Mutex // guards the rest
+	inputs []*Input   // whose counters are this port's
+	device PortInfo   // the device of a port that has left
+}
+
+// A queue is one FrameIO of a port, or of the host.
+type queue struct {
+	mu sync.Mutex // one writer at a time
+	io FrameIO
+}
+
+// Name is the name under which the port joined.
+func (p *Port) Name() string { return p.name }
+
+// Bridge is the bridge that the port joined.
+func (p *Port) Bridge() *Bridge { return p.b }
+
+// Info gives the port's settings and state.
+func (p *Port) Info() PortInfo {
+	cfg := p.b.cfg.Load()
+	pc := cfg.conf(p)
+	if pc == nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.device
+	}
+	i := pc.info
+	i.DesignatedRoot = BridgeID{cfg.info.Priority, cfg.info.Address}
+	i.DesignatedBridge, i.DesignatedPort = i.DesignatedRoot, i.PortID
+	i.Failed = p.failure()
+	return i
+}
+
+func (p *Port) failure() error {
+	if err := p.ended.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Stats gives the port's counters.
+func (p *Port) Stats() (s PortStats) {
+	s.Egress = p.tx.ledger()
+	s.TxPackets, s.TxBytes = s.Egress.Sent, p.tx.bytes.Load()
+	s.TxDropped = s.Egress.Refused[DropQueueFull] + s.Egress.Refused[DropPortGone]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, in := range p.inputs {
+		in.ctr.addTo(&s.Ingress)
+		s.RxBytes += in.ctr.bytes.Load()
+		s.RxDropped += in.ctr.unwanted.Load()
+	}
+	atDoor := s.Ingress.Dropped[DropRunt] + s.Ingress.Dropped[DropLinkDown] + s.Ingress.Dropped[DropNotServed]
+	s.RxPackets = s.Ingress.Received - atDoor
+	return s
+}
+
+// SetLink says whether the port's device is administratively up and has a carrier.
+// A port without either is DISABLED and forgets what it learned; with both it is
+// FORWARDING again, whatever its state was set to before.
+func (p *Port) SetLink(up, carrier bool) error {
+	return p.onDevice("set link", func(i *PortInfo) error { i.Up, i.Carrier = up, carrier; return nil },
+		func(x *tx) { x.link(p) })
+}
+
+// SetMTU sets the MTU of the port's device, 68 to 65521 (else EINVAL): the longest
+// frame that leaves is 18 bytes longer. The bridge's own MTU follows the smallest
+// until somebody sets it.
+func (p *Port) SetMTU(mtu int) error {
+	return p.onDevice("set mtu", func(i *PortInfo) error {
+		if mtu < minMTU || mtu > maxPortMTU {
+			return refuse("set mtu", p.name, EINVAL, "MTU must be 68 to 65521")
+		}
+		i.MTU = mtu
+		return nil
+	}, nil)
+}
+
+// SetAddress sets the address of the port's device, which frames to the host may
+// bear. EADDRNOTAVAIL: not the address of a station.
+func (p *Port) SetAddress(a frame.MAC) error {
+	if !a.IsValid() {
+		return refuse("set address", p.name, EADDRNOTAVAIL, "not the address of a station")
+	}
+	return p.onDevice("set address", func(i *PortInfo) error { i.Address = a; return nil }, nil)
+}
+
+// onDevice changes the port's device, which outlives the port, and then the port.
+func (p *Port) onDevice(op string, fn func(*PortInfo) error, then func(*tx)) error {
+	return p.b.change(op, p.name, func(x *tx) error {
+		if x.cfg.conf(p) == nil {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return fn(&p.device)
+		}
+		next := x.cfg.conf(p).info
+		if err := fn(&next); err != nil {
+			return err
+		}
+		pc := x.edit(p)
+		if a := next.Address; a != pc.info.Address {
+			x.setPortAddress(p, a)
+		}
+		pc.info = next
+		pc.derive()
+		if then != nil {
+			then(x)
+		}
+		return nil
+	})
+}
+
+// build makes the first portConf of a port from its configuration.
+func (x *tx) build(p *Port, c *PortConfig) (*portConf, error) {
+	pc := &portConf{p: p, num: p.num, vlans: new(vlanGroup), info: PortInfo{
+		Name: p.name, Attached: true, No: p.num,
+		Address: c.Address, MTU: c.MTU, Up: !c.Down, Carrier: !c.NoCarrier,
+		Learning: !c.NoLearning, Flood: !c.NoFlood, McastFlood: !c.NoMcastFlood, BcastFlood: !c.NoBcastFlood,
+		Hairpin: c.Hairpin, Isolated: c.Isolated, Locked: c.Locked, MAB: c.MAB && x.cfg.rules.mab,
+		ProxyARP: c.ProxyARP, GroupFwdMask: c.GroupFwdMask,
+		Priority: 32, Cost: c.Cost, McastRouter: 1, McastEHTHostsLimit: 512,
+	}}
+	i := &pc.info
+	put(&i.Priority, c.Priority)
+	if i.Cost == 0 {
+		i.Cost = 100
+	}
+	if i.MTU == 0 {
+		i.MTU = defaultMTU
+	}
+	if i.Address.IsZero() {
+		i.Address = x.b.madeUpAddress()
+	}
+	i.PortID = portID(i)
+	switch {
+	case !i.Address.IsValid():
+		return nil, x.refuse(EINVAL, "the port's address is a group address")
+	case i.MTU < minMTU || i.MTU > maxPortMTU:
+		return nil, x.refuse(EINVAL, "MTU must be 68 to 65521")
+	case i.Cost < 1 || i.Cost > 65535:
+		return nil, x.refuse(ERANGE, "cost must be 1 to 65535")
+	case i.Priority < 0 || i.Priority > 63:
+		return nil, x.refuse(ERANGE, "priority must be 0 to 63")
+	case i.GroupFwdMask&2 != 0:
+		return nil, x.refuse(EINVAL, "bit 1 (pause) can't be forwarded")
+	case i.MAB && !(i.Locked && i.Learning):
+		return nil, x.refuse(EINVAL, "a port must be locked and have learning enabled when MAB is enabled")
+	}
+	for _, vl := range c.VLANs {
+		if why := vl.check(); why != "" {
+			return nil, x.refuse(EINVAL, why)
+		}
+	}
+	pc.derive()
+	return pc, nil
+}

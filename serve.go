@@ -1,0 +1,216 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/ddfb540f/bridge/frame"
+)
+
+// batchSize is how many frames are read, decided and written at a time.
+const batchSize = 64
+
+// serving is the shell around the bridge: the only place where it starts
+// goroutines. One reads each queue of each cable and ends when that is closed;
+// one runs the timers and ends with Serve.
+type serving struct {
+	done chan struct{} // closed by stop
+	once sync.Once
+	mu   sync.Mutex // guards running and the start of readers
+	run  bool
+	wg   sync.WaitGroup
+}
+
+func (s *serving) init() { s.done = make(chan struct{}) }
+
+func (s *serving) stop() { s.once.Do(func() { close(s.done) }) }
+
+// Serve reads every cable, of ports that join later too, and runs the timers,
+// until ctx ends or Close is called; then the bridge is closed, and Serve returns
+// nil once every goroutine it started has ended. It can be called once: EBUSY.
+func (b *Bridge) Serve(ctx context.Context) error {
+	s := &b.serve
+	s.mu.Lock()
+	if s.run {
+		s.mu.Unlock()
+		return refuse("serve", b.name, EBUSY, "Serve runs already, or has run")
+	}
+	s.run = true
+	s.wg.Go(b.runTimers) // ends when done is closed
+	for _, p := range b.Ports() {
+		b.startReaders(p)
+	}
+	b.host.startReader()
+	s.mu.Unlock()
+
+	stop := context.AfterFunc(ctx, func() { _ = b.Close() })
+	defer stop()
+	<-s.done
+	s.mu.Lock() // nobody is starting a reader now, and with the bridge closed nobody will
+	s.mu.Unlock()
+	s.wg.Wait()
+	return nil
+}
+
+// port starts the readers of a port that joined while Serve runs.
+func (s *serving) port(p *Port) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.run {
+		p.b.startReaders(p)
+	}
+}
+
+// startReaders starts the readers of a port, once. serve.mu must be held.
+func (b *Bridge) startReaders(p *Port) {
+	if p.made.Swap(1) != 0 {
+		return
+	}
+	for _, q := range p.queues {
+		in := p.Input()
+		b.serve.wg.Go(func() { // ends when the cable is closed or fails
+			if err := in.pump(q.io); err != nil && !p.left.Load() {
+				b.fail(p, err)
+				b.settleFailed(p)
+			}
+		})
+	}
+}
+
+// pump carries frames from a cable into the bridge until the cable ends. It makes
+// the last call that lets a driver give back memory.
+func (in *Input) pump(cable FrameIO) error {
+	fs := make([]frame.Frame, batchSize)
+	in.owner = goroutineID()
+	for {
+		n, err := readFrames(cable, fs)
+		if n > 0 {
+			_ = in.Receive(fs[:n]) // what is refused is counted
+		}
+		switch {
+		case err == nil:
+			in.cableUp()
+		case errors.Is(err, ENETDOWN):
+			in.cableDown(err)
+			time.Sleep(100 * time.Millisecond) // nothing can be read; neither poll hard nor end
+		default:
+			_ = cable.Close()
+			if !errors.Is(err, net.ErrClosed) {
+				_, _ = readFrames(cable, fs)
+			}
+			return err
+		}
+	}
+}
+
+// readFrames keeps a driver's panic, and its arithmetic, from the rest.
+func readFrames(cable FrameIO, fs []frame.Frame) (n int, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			n, err = 0, fmt.Errorf("bridge: ReadFrames panicked: %v", r)
+		}
+	}()
+	n, err = cable.ReadFrames(fs)
+	if n < 0 || n > len(fs) {
+		return 0, fmt.Errorf("bridge: ReadFrames answered %d for %d frames", n, len(fs))
+	}
+	if n == 0 && err == nil {
+		return 0, io.ErrNoProgress
+	}
+	return n, err
+}
+
+func (in *Input) cableDown(err error) {
+	if p := in.port; p != nil && p.linkDown.CompareAndSwap(false, true) {
+		in.b.events.post(Event{Kind: EventCableDown, Port: p.name, Err: err})
+		in.b.events.deliver()
+	}
+}
+
+func (in *Input) cableUp() {
+	if p := in.port; p != nil && p.linkDown.Load() && p.linkDown.CompareAndSwap(true, false) {
+		in.b.events.post(Event{Kind: EventCableUp, Port: p.name})
+		in.b.events.deliver()
+	}
+}
+
+// Tick runs the timers that are due at now, which is on the scale of
+// Config.Clock. Serve calls it; a simulation does too.
+func (b *Bridge) Tick(now time.Time) {
+	at := stampOf(now.Sub(b.start))
+	if b.cfg.Load().info.Up && b.gcAt.Load() <= int64(at) {
+		b.collect(at)
+	}
+	b.events.deliver()
+}
+
+// NextTimer says when Tick is to be called next; ok is false while no timer runs.
+func (b *Bridge) NextTimer() (at time.Time, ok bool) {
+	if cfg := b.cfg.Load(); !cfg.info.Up || cfg.closed {
+		return time.Time{}, false
+	}
+	return b.start.Add(time.Duration(b.gcAt.Load()) * time.Millisecond), true
+}
+
+// collect runs the FDB's collector, unless the bridge is down: then nothing ages.
+func (b *Bridge) collect(now stamp) {
+	cfg := b.cfg.Load()
+	if cfg.info.Up {
+		b.gcAt.Store(int64(b.fdb.collect(now, cfg.hold)))
+		b.poke()
+		b.events.deliver()
+	}
+}
+
+// poke has Serve's timer look again.
+func (b *Bridge) poke() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (b *Bridge) runTimers() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		wait := time.Hour
+		if at, ok := b.NextTimer(); ok {
+			wait = max(at.Sub(b.clock()), 0)
+		}
+		timer.Reset(wait)
+		select {
+		case <-b.serve.done:
+			return
+		case <-b.wake:
+		case <-timer.C:
+			b.Tick(b.clock())
+		}
+	}
+}
+
+// register has changes wait for an Input's batches.
+func (b *Bridge) register(in *Input) {
+	b.inputsMu.Lock()
+	defer b.inputsMu.Unlock()
+	b.inputs = append(b.inputs[:len(b.inputs):len(b.inputs)], in)
+}
+
+// forget no longer waits for the Inputs of a port that has left: what they still
+// receive is dropped.
+func (b *Bridge) forget(p *Port) {
+	b.inputsMu.Lock()
+	defer b.inputsMu.Unlock()
+	var rest []*Input
+	for _, in := range b.inputs {
+		if in.port != p {
+			rest = append(rest, in)
+		}
+	}
+	b.inputs = rest
+}

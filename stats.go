@@ -1,0 +1,116 @@
+package bridge
+
+import "sync/atomic"
+
+// The two ledgers hold what the bridge promises: no frame vanishes.
+
+// IngressLedger accounts for the frames that came in by a device. Once no frame
+// is under way
+//
+//	Received = Used + Passed + Consumed + the sum of Dropped
+type IngressLedger struct {
+	Received uint64                 // offered to the bridge
+	Used     uint64                 // handed to the egress of at least one device
+	Passed   uint64                 // handed to the port's own stack (link-local)
+	Consumed uint64                 // taken by a protocol of the bridge
+	Dropped  [NumDropReasons]uint64 // by DropReason
+}
+
+// Balance is Received less all that became of it; 0 once no frame is under way.
+func (l *IngressLedger) Balance() int64 {
+	n := int64(l.Received - l.Used - l.Passed - l.Consumed)
+	for _, d := range l.Dropped {
+		n -= int64(d)
+	}
+	return n
+}
+
+// EgressLedger accounts for the frames that were to leave by a device. Once no
+// frame is under way
+//
+//	Offered = Sent + the sum of Refused
+type EgressLedger struct {
+	Offered uint64                 // forwarded, from the host, or made by the bridge
+	Sent    uint64                 // taken by the cable
+	Refused [NumDropReasons]uint64 // by DropReason
+}
+
+// Balance is Offered less all that became of it; 0 once no frame is under way.
+func (l *EgressLedger) Balance() int64 {
+	n := int64(l.Offered - l.Sent)
+	for _, d := range l.Refused {
+		n -= int64(d)
+	}
+	return n
+}
+
+// PortStats are a port's counters since it joined. They only grow, and reading
+// does not reset them. The upper ones are those of `ip -s link`.
+type PortStats struct {
+	RxPackets, RxBytes uint64 // as they came, bytes of the wire form
+	TxPackets, TxBytes uint64 // taken by the cable
+	RxDropped          uint64 // link-local frames that nobody took (OnPass nil)
+	TxDropped          uint64 // refused by a full queue or an ended cable
+	Ingress            IngressLedger
+	Egress             EgressLedger
+}
+
+// HostStats are the counters of the bridge's own device. They only grow.
+type HostStats struct {
+	RxPackets, RxBytes uint64 // delivered up (br_pass_frame_up), bytes without the Ethernet header
+	TxPackets, TxBytes uint64 // sent by the host (br_dev_xmit), bytes with it
+	Multicast          uint64 // delivered up as multicast
+	Ingress            IngressLedger
+	Egress             EgressLedger
+	FDBRefused         uint64 // addresses not learned because a limit was reached
+}
+
+// counters are one Input's, written by its goroutine and read by any.
+type counters struct {
+	received, bytes  atomic.Uint64
+	used             atomic.Uint64
+	passed, unwanted atomic.Uint64
+	dropped          [numDropReasons]atomic.Uint64
+}
+
+// tally is what a batch adds to counters at its end.
+type tally struct{ bytes, used uint64 }
+
+func (c *counters) add(t *tally) {
+	c.bytes.Add(t.bytes)
+	if t.used != 0 {
+		c.used.Add(t.used)
+	}
+	*t = tally{}
+}
+
+// addTo sums up. Received is counted first and read last, so that a ledger taken
+// while frames are under way shows some not accounted for, never too many.
+func (c *counters) addTo(l *IngressLedger) {
+	l.Used += c.used.Load()
+	l.Passed += c.passed.Load()
+	for i := range c.dropped {
+		l.Dropped[i] += c.dropped[i].Load()
+	}
+	l.Received += c.received.Load()
+}
+
+// txCounters are a device's, added to by whoever sends through it.
+type txCounters struct {
+	offered, sent, bytes atomic.Uint64
+	refused              [numDropReasons]atomic.Uint64
+}
+
+func (c *txCounters) refuse(n int, why DropReason) {
+	c.offered.Add(uint64(n))
+	c.refused[why].Add(uint64(n))
+}
+
+func (c *txCounters) ledger() (l EgressLedger) {
+	l.Sent = c.sent.Load()
+	for i := range c.refused {
+		l.Refused[i] = c.refused[i].Load()
+	}
+	l.Offered = c.offered.Load()
+	return l
+}

@@ -1,0 +1,230 @@
+package bridge
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/ddfb540f/bridge/frame"
+)
+
+// A Probe is a point on a frame's path, named as the kernel function where a
+// tracer would stand to see the same.
+type Probe uint8
+
+// The probes, in the order in which a frame meets them.
+const (
+	ProbeNone         Probe = iota
+	ProbeHandleFrame        // a frame came in by a port
+	ProbeDevXmit            // a frame came from the host
+	ProbeIngress            // its VLAN was decided
+	ProbeLocked             // the port is locked: is the source authorised?
+	ProbeFDBUpdate          // its source was learned, or not
+	ProbeForward            // its destination is known: one port
+	ProbeFlood              // it goes to all that want it
+	ProbeDeliver            // a port was passed over
+	ProbeEgress             // a copy leaves by a port, with this tag
+	ProbePushXmit           // its length was held against the port's MTU
+	ProbeXmit               // the cable took it
+	ProbePassUp             // a copy goes to the host
+	ProbeNetifReceive       // the host's cable took it, or the port's own stack did
+	ProbeFree               // the frame, or a copy of it, ended here
+	numProbes
+)
+
+var probeNames = [numProbes]string{
+	ProbeNone:         "none",
+	ProbeHandleFrame:  "br_handle_frame",
+	ProbeDevXmit:      "br_dev_xmit",
+	ProbeIngress:      "br_allowed_ingress",
+	ProbeLocked:       "br_handle_frame_finish",
+	ProbeFDBUpdate:    "br_fdb_update",
+	ProbeForward:      "br_forward",
+	ProbeFlood:        "br_flood",
+	ProbeDeliver:      "maybe_deliver",
+	ProbeEgress:       "__br_forward",
+	ProbePushXmit:     "br_dev_queue_push_xmit",
+	ProbeXmit:         "dev_queue_xmit",
+	ProbePassUp:       "br_pass_frame_up",
+	ProbeNetifReceive: "netif_receive_skb",
+	ProbeFree:         "kfree_skb",
+}
+
+// String is the kernel function's name.
+func (p Probe) String() string {
+	if p < numProbes {
+		return probeNames[p]
+	}
+	return "none"
+}
+
+// A Decision says what was decided at a probe, and why.
+type Decision uint8
+
+// The decisions.
+const (
+	NoDecision Decision = iota
+	Arrived
+
+	LinkLocalForward // reserved group address, forwarded like any multicast
+	LinkLocalPass    // reserved group address, handed to the port's own stack
+	LinkLocalLearned // as LinkLocalPass, and the source was learned
+
+	VLANOff       // no VLAN filtering: a tag is payload
+	VLANTagged    // the VLAN is the tag's
+	VLANPVID      // untagged or priority-tagged: the VLAN is the PVID
+	VLANForeign   // a tag of the other protocol is payload: the VLAN is the PVID
+	VLANNotMember // not allowed here
+
+	LockedAuthorised // the source has an entry on this port
+	LockedEAPOL      // EtherType 0x888e passes a locked port
+	LockedUnknown    // the source has no entry
+	LockedElsewhere  // the source belongs to another port, or to the bridge
+	LockedNoted      // MAB noted the source as a locked entry
+
+	Learned
+	Refreshed
+	Moved
+	NotLearnedOff        // learning is off on the port
+	NotLearnedLocal      // received packet with own address as source address
+	NotLearnedAgeingZero // ageing time 0: nothing is learned
+	NotLearnedLimit      // the table is full
+	NotLearnedState      // the port may no longer learn
+	NotMovedSticky       // the entry is on another port and sticky
+
+	KnownUnicast   // the destination is in the FDB
+	KnownLocal     // the destination is an address of the bridge
+	UnknownUnicast // the destination is not in the FDB
+	Broadcast
+	Multicast
+
+	SkipNoFlood      // unknown unicast, flood off
+	SkipNoMcastFlood // multicast, mcast_flood off
+	SkipNoBcastFlood // broadcast, bcast_flood off
+	SkipProxyARP     // proxy_arp: nothing flooded leaves here
+	SkipUndeliverable
+	ToBackup // the port has no carrier, its backup takes over
+
+	Sent    // handed to the cable
+	SentOwn // handed to the port's own stack
+	Dropped
+	numDecisions
+)
+
+var decisionWords = [numDecisions]string{
+	NoDecision:           "",
+	Arrived:              "",
+	LinkLocalForward:     "reserved group address, to be forwarded",
+	LinkLocalPass:        "reserved group address, for the port's own stack",
+	LinkLocalLearned:     "reserved group address, for the port's own stack; source learned",
+	VLANOff:              "VLAN filtering is off",
+	VLANTagged:           "VLAN of the tag",
+	VLANPVID:             "VLAN is the PVID",
+	VLANForeign:          "foreign tag is payload, VLAN is the PVID",
+	VLANNotMember:        "not allowed in this VLAN",
+	LockedAuthorised:     "locked port, source authorised",
+	LockedEAPOL:          "locked port, EAPOL passes",
+	LockedUnknown:        "locked port, source unknown",
+	LockedElsewhere:      "locked port, source belongs elsewhere",
+	LockedNoted:          "locked port, source noted as locked",
+	Learned:              "source learned",
+	Refreshed:            "source refreshed",
+	Moved:                "source moved here",
+	NotLearnedOff:        "learning is off",
+	NotLearnedLocal:      "received packet with own address as source address",
+	NotLearnedAgeingZero: "ageing time is 0, nothing is learned",
+	NotLearnedLimit:      "not learned, the table is full",
+	NotLearnedState:      "not learned, the port may no longer learn",
+	NotMovedSticky:       "source is sticky on another port",
+	KnownUnicast:         "known unicast",
+	KnownLocal:           "address of the bridge",
+	UnknownUnicast:       "unknown unicast",
+	Broadcast:            "broadcast",
+	Multicast:            "multicast",
+	SkipNoFlood:          "passed over: flood off",
+	SkipNoMcastFlood:     "passed over: mcast_flood off",
+	SkipNoBcastFlood:     "passed over: bcast_flood off",
+	SkipProxyARP:         "passed over: proxy_arp",
+	SkipUndeliverable:    "passed over",
+	ToBackup:             "no carrier, the backup port takes over",
+	Sent:                 "",
+	SentOwn:              "handed to the port's own stack",
+	Dropped:              "dropped",
+}
+
+// String gives the decision in words.
+func (d Decision) String() string {
+	if d < numDecisions {
+		return decisionWords[d]
+	}
+	return ""
+}
+
+// A Step is what one probe saw: a value, valid for as long as it is kept.
+type Step struct {
+	Probe    Probe
+	Dev      string // the device: where the frame came in, or the one it is to leave by
+	Src, Dst frame.MAC
+	VID      frame.VID // the VLAN decided; 0 before that and without filtering
+	Tag      frame.Tag // the tag as it stands
+	Decision Decision
+	Reason   DropReason // why a copy or the frame ended, or a port was passed over
+	Driver   string     // at ProbeXmit the cable's own name for it, "tun_net_xmit"
+}
+
+// String gives the step as one line, as a kernel tracer would print it:
+//
+//	br_handle_frame dev: eth0 00:25:9c:19:b8:e9 -> 52:54:00:12:34:57
+//	br_forward to dev: tap1 00:25:9c:19:b8:e9 -> 52:54:00:12:34:57 known unicast
+func (s Step) String() string {
+	var b strings.Builder
+	name := s.Probe.String()
+	if s.Driver != "" {
+		name = s.Driver
+	}
+	b.WriteString(name)
+	switch s.Probe {
+	case ProbeForward, ProbeDeliver, ProbeEgress:
+		b.WriteString(" to")
+	}
+	fmt.Fprintf(&b, " dev: %s %s -> %s", s.Dev, s.Src, s.Dst)
+	if s.VID != 0 {
+		fmt.Fprintf(&b, " vlan %d", s.VID)
+	}
+	if s.Tag.Present() {
+		fmt.Fprintf(&b, " [%s]", s.Tag)
+	}
+	if w := s.Decision.String(); w != "" {
+		b.WriteString(" " + w)
+	}
+	if s.Reason != NotDropped {
+		fmt.Fprintf(&b, ": %s", s.Reason)
+		if k := s.Reason.Kernel(); k != "NOT_SPECIFIED" {
+			fmt.Fprintf(&b, " (%s)", k)
+		}
+	}
+	return b.String()
+}
+
+// A Trace is called at every probe, on the goroutine that carries the frame: it
+// must be quick, and must not call the Bridge (a configuration call answers
+// ErrInBatch). With several Inputs it is called by several goroutines. If it
+// panics, the port whose frame it was ends.
+type Trace func(Step)
+
+// TextTrace gives a Trace that prints one line a step to w. Lines of several
+// goroutines do not mix. A write error ends the printing, silently.
+func TextTrace(w io.Writer) Trace {
+	var mu sync.Mutex // guards w and failed
+	var failed bool
+	return func(s Step) {
+		mu.Lock()
+		defer mu.Unlock()
+		if failed {
+			return
+		}
+		_, err := io.WriteString(w, s.String()+"\n")
+		failed = err != nil
+	}
+}

@@ -1,0 +1,241 @@
+package bridge
+
+import "github.com/ddfb540f/bridge/frame"
+
+// VLANFilter is the VLANs of one port, or of the bridge's own device, whose
+// membership decides what the host sends and receives and nothing else. The table
+// is kept, and has no effect, while VLAN filtering is off. All methods may be
+// called by any goroutine.
+type VLANFilter struct {
+	b *Bridge
+	p *Port // nil: the bridge's own device
+}
+
+// VLANs is the VLAN table of the bridge's own device (`bridge vlan show dev br0`).
+func (b *Bridge) VLANs() *VLANFilter { return &VLANFilter{b, nil} }
+
+// VLANs is the VLAN table of the port.
+func (p *Port) VLANs() *VLANFilter { return &VLANFilter{p.b, p} }
+
+func (v *VLANFilter) dev() string {
+	if v.p != nil {
+		return v.p.name
+	}
+	return v.b.name
+}
+
+// change runs fn in a transaction on the device's group.
+func (v *VLANFilter) change(op string, fn func(x *tx, d vlanDev) error) error {
+	return v.b.change(op, v.dev(), func(x *tx) error {
+		if v.p != nil && x.cfg.conf(v.p) == nil {
+			return x.refuse(EOPNOTSUPP, "not a port of the bridge")
+		}
+		return fn(x, vlanDev{x, v.p})
+	})
+}
+
+// Add makes the device a member of a VLAN, or of a range. For one that it is in
+// already the flags are replaced, so adding again without flags strips PVID and
+// Untagged (br_vlan_add). A new PVID replaces the old one, which stays a member.
+// Errors: EINVAL for a bad VID or range, EOPNOTSUPP for a port that has left.
+func (v *VLANFilter) Add(vl VLAN) error {
+	return v.change("vlan add", func(x *tx, d vlanDev) error {
+		if why := vl.check(); why != "" {
+			return x.refuse(EINVAL, why)
+		}
+		d.addRange(vl)
+		return nil
+	})
+}
+
+// Delete ends membership in vid, or with end in vid to end. The PVID goes with its
+// VLAN, learned entries of the VLAN on this port are flushed, static ones stay.
+// Deleting what is not there succeeds, as in Linux.
+func (v *VLANFilter) Delete(vid, end frame.VID) error {
+	return v.change("vlan del", func(x *tx, d vlanDev) error {
+		vl := VLAN{VID: vid, End: end}
+		if why := vl.check(); why != "" {
+			return x.refuse(EINVAL, why)
+		}
+		for i := vid; i <= vl.last(); i++ {
+			d.del(i)
+		}
+		return nil
+	})
+}
+
+// Set makes the table exactly vs, in one step.
+func (v *VLANFilter) Set(vs []VLAN) error {
+	return v.change("vlan set", func(x *tx, d vlanDev) error {
+		for _, vl := range vs {
+			if why := vl.check(); why != "" {
+				return x.refuse(EINVAL, why)
+			}
+		}
+		d.set(vs)
+		return nil
+	})
+}
+
+// SetState sets the spanning-tree state of the device in vid, or with end in each
+// of vid to end (`bridge vlan set vid V state S`). It counts while the port's own
+// state is FORWARDING. Errors: EINVAL for a bad VID, range or state, ENOENT for a
+// VLAN that the device is not in, EBUSY while STP or MST is on.
+func (v *VLANFilter) SetState(vid, end frame.VID, s PortState) error {
+	return v.change("vlan state", func(x *tx, d vlanDev) error {
+		vl := VLAN{VID: vid, End: end}
+		if why := vl.check(); why != "" {
+			return x.refuse(EINVAL, why)
+		}
+		g := d.group()
+		for i := vid; i <= vl.last(); i++ {
+			switch {
+			case !g.has(i):
+				return x.refuse(ENOENT, "no such VLAN on the device")
+			case s > StateBlocking:
+				return x.refuse(EINVAL, "invalid VLAN state")
+			case x.cfg.info.STPState == 1:
+				return x.refuse(EBUSY, "the spanning tree decides VLAN states")
+			case x.cfg.info.MSTEnabled:
+				return x.refuse(EBUSY, "the spanning tree instances decide VLAN states")
+			}
+		}
+		for i := vid; i <= vl.last(); i++ {
+			d.edit().setState(i, s)
+		}
+		return nil
+	})
+}
+
+// All lists the VLANs, ascending.
+func (v *VLANFilter) All() []VLANInfo {
+	cfg := v.b.cfg.Load()
+	g := cfg.self
+	if v.p != nil {
+		pc := cfg.conf(v.p)
+		if pc == nil {
+			return nil
+		}
+		g = pc.vlans
+	}
+	return g.info()
+}
+
+// A vlanDev is one device's VLANs inside a transaction.
+type vlanDev struct {
+	x *tx
+	p *Port // nil: the bridge's own device
+}
+
+func (d vlanDev) group() *vlanGroup {
+	if d.p == nil {
+		return d.x.cfg.self
+	}
+	return d.x.cfg.conf(d.p).vlans
+}
+
+// edit gives the group to write to: a copy, made once a transaction.
+func (d vlanDev) edit() *vlanGroup {
+	if d.p == nil {
+		if d.x.cfg.self == d.x.old.self {
+			d.x.cfg.self = d.x.cfg.self.clone()
+		}
+		return d.x.cfg.self
+	}
+	pc := d.x.edit(d.p)
+	if old := d.x.old.conf(d.p); old != nil && old.vlans == pc.vlans {
+		pc.vlans = pc.vlans.clone()
+	}
+	return pc.vlans
+}
+
+func (d vlanDev) address() frame.MAC {
+	if d.p == nil {
+		return d.x.cfg.info.Address
+	}
+	return d.x.cfg.conf(d.p).info.Address
+}
+
+func (d vlanDev) addRange(vl VLAN) {
+	for i := vl.VID; i <= vl.last(); i++ {
+		d.add(i, vl.PVID, vl.Untagged)
+	}
+}
+
+// add makes or changes membership; a new member's own address becomes a local one
+// in the VLAN.
+func (d vlanDev) add(vid frame.VID, pvid, untagged bool) {
+	g := d.edit()
+	if !g.has(vid) {
+		g.insert(vid, d.x.vlanStats(vid, d.p))
+		d.x.addLocal(d.p, d.address(), vid)
+	}
+	g.setFlags(vid, pvid, untagged)
+}
+
+func (d vlanDev) del(vid frame.VID) {
+	if !d.group().has(vid) {
+		return
+	}
+	d.edit().remove(vid)
+	d.x.delLocal(d.p, d.address(), vid)
+	if d.p != nil {
+		d.x.flushVLAN(d.p, vid)
+	}
+}
+
+// set makes the members exactly vs.
+func (d vlanDev) set(vs []VLAN) {
+	keep := map[frame.VID]bool{}
+	for _, vl := range vs {
+		for i := vl.VID; i <= vl.last(); i++ {
+			keep[i] = true
+		}
+	}
+	d.group().each(func(v frame.VID) {
+		if !keep[v] {
+			d.del(v)
+		}
+	})
+	for _, vl := range vs {
+		d.addRange(vl)
+	}
+}
+
+// moveDefault follows a change of the default PVID from old to new: where the old
+// one is still as it was given, or there was none, and new is not configured yet,
+// new takes its place (__br_vlan_set_default_pvid).
+func (d vlanDev) moveDefault(old, new frame.VID) {
+	g := d.group()
+	untouched := old != 0 && g.pvid == old && g.untagged(old)
+	switch {
+	case new == 0:
+		if untouched {
+			d.del(old)
+		}
+	case (old == 0 || untouched) && !g.has(new):
+		d.add(new, true, true)
+		if untouched {
+			d.del(old)
+		}
+	}
+}
+
+// vlanStats gives the counters for a new member of vid: those that the VLAN's
+// members share, or of its own with VLANStatsPerPort.
+func (x *tx) vlanStats(vid frame.VID, p *Port) *vlanStats {
+	if p != nil && x.cfg.info.VLANStatsPerPort {
+		return new(vlanStats)
+	}
+	if st := x.cfg.self.stats(vid); st != nil {
+		return st
+	}
+	if !x.cfg.info.VLANStatsPerPort {
+		for _, pc := range x.cfg.ports {
+			if st := pc.vlans.stats(vid); st != nil {
+				return st
+			}
+		}
+	}
+	return new(vlanStats)
+}
