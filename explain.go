@@ -68,7 +68,7 @@ func (e Explanation) String() string {
 // Explain says what would become of f if it came in by p now: the same code that
 // forwards decides, but learns nothing, counts nothing and sends nothing. That a
 // cable would refuse a frame, its queue being full, cannot be said beforehand. It
-// keeps and changes nothing of f; the frames in Out share its bytes.
+// keeps and changes nothing of f; the frames in Out share a copy of its bytes.
 func (p *Port) Explain(f frame.Frame) Explanation { return p.b.explain(p, f) }
 
 // ExplainXmit says what would become of f if the host sent it now.
@@ -78,6 +78,7 @@ func (b *Bridge) explain(p *Port, f frame.Frame) (e Explanation) {
 	in := &Input{b: b, port: p, ctr: new(counters), dry: new(overlay), watched: true, now: b.stamp()}
 	in.trace = func(s Step) { e.Steps = append(e.Steps, s) }
 	var o outcome
+	f = f.Clone() // what is explained stays valid when the caller's buffer does not
 	o, e.Err = in.receive(&f)
 	in.account(o)
 	e.Verdict, e.Reason = o.verdict, o.reason

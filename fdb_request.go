@@ -277,9 +277,9 @@ func (f *FDB) remove(port int, mac frame.MAC, vid frame.VID) bool {
 // FDBFlush says which entries to flush: those that fit every field given
 // (`bridge fdb flush`). The zero FDBFlush is every entry, local ones included.
 type FDBFlush struct {
-	Port *Port      // of this port
-	Self bool       // of the bridge itself
-	VID  *frame.VID // in this VLAN, 1 to 4094
+	Port       *Port      // of this port
+	BridgeSelf bool       // of the bridge itself
+	VID        *frame.VID // in this VLAN, 1 to 4094
 
 	State, StateMask NUDState // NUDPermanent, NUDNoARP: State & StateMask must match
 	Flags, FlagsMask NTFFlags // NTFUse (touched by a request), NTFExtLearned, NTFSticky, NTFOffloaded
@@ -306,7 +306,7 @@ func (f *FDB) Flush(w FDBFlush) (n int, err error) {
 
 func (w FDBFlush) fits(k uint64, v fdbVal) bool {
 	switch {
-	case w.Port != nil && v.port() != w.Port.num, w.Self && v.port() != fdbSelf:
+	case w.Port != nil && v.port() != w.Port.num, w.BridgeSelf && v.port() != fdbSelf:
 		return false
 	case w.VID != nil && keyVID(k) != *w.VID:
 		return false

@@ -100,7 +100,7 @@ func entryFlags(e bridge.FDBEntry) []string {
 	for _, f := range []struct {
 		on   bool
 		name string
-	}{{e.Sticky, "sticky"}, {e.ExternLearn, "extern_learn"}, {e.Offloaded, "offload"}, {e.Locked, "locked"}} {
+	}{{e.Sticky, "sticky"}, {e.ExternLearn, "extern_learn"}, {e.Locked, "locked"}} {
 		if f.on {
 			flags = append(flags, f.name)
 		}
