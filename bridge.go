@@ -377,13 +377,16 @@ func (b *Bridge) SetUp(up bool) error {
 }
 
 // SetMTU sets the MTU of the bridge's own device, 68 to 65535 (else EINVAL), once
-// and for all: it no longer follows the ports.
+// and for all: it no longer follows the ports. Setting the value that it has
+// changes nothing, not even that.
 func (b *Bridge) SetMTU(mtu int) error {
 	return b.change("set mtu", b.name, func(x *tx) error {
 		if mtu < minMTU || mtu > maxMTU {
 			return x.refuse(EINVAL, "MTU must be 68 to 65535")
 		}
-		x.cfg.info.MTU, x.cfg.info.MTUAuto = mtu, false
+		if mtu != x.cfg.info.MTU {
+			x.cfg.info.MTU, x.cfg.info.MTUAuto = mtu, false
+		}
 		return nil
 	})
 }

@@ -20,6 +20,7 @@ type config struct {
 	self     *vlanGroup
 	ports    []*portConf // newest first: the order in which floods visit them
 	byNum    []*portConf // by port number; nil where there is none
+	timerAt  stamp       // when the first forward delay timer is due; 0: none runs
 }
 
 // portConf is one port's part of a config, as immutable. What the datapath reads
@@ -34,6 +35,10 @@ type portConf struct {
 	vlans  *vlanGroup
 	backup int // number of the port that takes over; 0 none
 	info   PortInfo
+
+	// When the forward delay timer is due; 0: it does not run. It runs without STP
+	// too, and takes a port that was set to LISTENING or LEARNING onwards.
+	forwardAt stamp
 }
 
 // portFlags are the flags of a port that the datapath asks for (BR_*).
@@ -193,8 +198,7 @@ func (x *tx) edit(p *Port) *portConf {
 	return &c
 }
 
-// setState writes a port's state; DISABLED flushes what was learned there, unless
-// another port is to take over.
+// setState writes a port's state.
 func (x *tx) setState(p *Port, s PortState) {
 	pc := x.edit(p)
 	if pc.info.State == s {
@@ -203,9 +207,6 @@ func (x *tx) setState(p *Port, s PortState) {
 	pc.info.State = s
 	pc.derive()
 	x.events = append(x.events, Event{Kind: EventPortState, Port: p.name, State: s})
-	if s == StateDisabled && pc.backup == 0 {
-		x.flushPort(p)
-	}
 }
 
 // selectStates is br_port_state_selection without a spanning tree: what is
@@ -214,12 +215,42 @@ func (x *tx) selectStates() {
 	for _, pc := range x.cfg.ports {
 		if pc.info.State == StateBlocking {
 			x.setState(pc.p, StateForwarding)
+			x.startForwardDelay(pc.p)
+		}
+	}
+}
+
+func (x *tx) startForwardDelay(p *Port) {
+	pc := x.edit(p)
+	pc.forwardAt = 0
+	if d := x.cfg.info.ForwardDelay; d > 0 {
+		pc.forwardAt = x.b.stamp() + stampOf(d)
+	}
+}
+
+// forwardDelayExpired takes the ports whose timer is due one state onwards
+// (br_forward_delay_timer_expired).
+func (x *tx) forwardDelayExpired(now stamp) {
+	for _, pc := range x.cfg.ports {
+		if pc.forwardAt == 0 || pc.forwardAt > now {
+			continue
+		}
+		switch pc.info.State {
+		case StateListening:
+			x.setState(pc.p, StateLearning)
+			x.startForwardDelay(pc.p)
+		case StateLearning:
+			x.setState(pc.p, StateForwarding)
+			x.edit(pc.p).forwardAt = 0
+		default:
+			x.edit(pc.p).forwardAt = 0
 		}
 	}
 }
 
 // link follows a change of a port's or the bridge's link: a port is enabled while
-// both are up and it has a carrier, else disabled.
+// both are up and it has a carrier, else disabled, and then forgets what it
+// learned, unless another port is to take over.
 func (x *tx) link(p *Port) {
 	i := &x.cfg.conf(p).info
 	running := x.cfg.info.Up && i.Up && i.Carrier
@@ -229,6 +260,10 @@ func (x *tx) link(p *Port) {
 		x.selectStates()
 	case !running && i.State != StateDisabled:
 		x.setState(p, StateDisabled)
+		x.edit(p).forwardAt = 0
+		if x.cfg.conf(p).backup == 0 {
+			x.flushPort(p)
+		}
 	}
 }
 
@@ -247,7 +282,14 @@ func (x *tx) settle() {
 		}
 	}
 	if x.ownsPorts {
-		c.info.Carrier = slices.ContainsFunc(c.ports, func(pc *portConf) bool { return pc.state == StateForwarding })
+		c.info.Carrier, c.timerAt = false, 0
+		for _, pc := range c.ports {
+			c.info.Carrier = c.info.Carrier || pc.state == StateForwarding
+			if pc.forwardAt != 0 && (c.timerAt == 0 || pc.forwardAt < c.timerAt) {
+				c.timerAt = pc.forwardAt
+			}
+		}
+		x.b.poke()
 	}
 	c.derive()
 }

@@ -15,7 +15,7 @@ type flow struct {
 // frame's own effects come first.
 func (in *Input) lookup(m frame.MAC, vid frame.VID, hint *flow) (v fdbVal, ok bool) {
 	k := fdbKey(m, vid)
-	if in.dry != nil && in.dry.key == k {
+	if in.dry != nil && in.dry.set && in.dry.key == k {
 		return in.dry.val, true
 	}
 	t := in.b.fdb.tab.Load()
@@ -76,7 +76,7 @@ func (in *Input) learnNew(pc *portConf, src frame.MAC, vid frame.VID, extra fdbV
 		v |= fdbLearned
 	}
 	if in.dry != nil {
-		in.dry.key, in.dry.val = k, v
+		*in.dry = overlay{k, v, true}
 		return Learned
 	}
 	f.mu.Lock()
@@ -122,7 +122,7 @@ func (in *Input) move(pc *portConf, src frame.MAC, vid frame.VID, extra fdbVal) 
 	}
 	if in.dry != nil {
 		v, _ := in.lookup(src, vid, &in.src)
-		in.dry.key, in.dry.val = k, moved(v)
+		*in.dry = overlay{k, moved(v), true}
 		return Moved
 	}
 	f.mu.Lock()

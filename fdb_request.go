@@ -95,14 +95,14 @@ func (f *FDB) Update(r FDBRequest) error {
 func (f *FDB) Delete(p *Port, mac frame.MAC, vid *frame.VID) error {
 	err := f.request("fdb del", p, vid, func(x *fdbTx) error {
 		found := false
-		_ = x.each(func(v frame.VID) error {
+		err := x.each(func(v frame.VID) error {
 			found = f.remove(num(p), mac, v) || found
 			return nil
 		})
-		if !found {
+		if err == nil && !found {
 			return x.refuse(ENOENT, "no such entry on this port")
 		}
-		return nil
+		return err
 	})
 	f.b.events.deliver()
 	return err

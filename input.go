@@ -58,6 +58,7 @@ type Input struct {
 type overlay struct {
 	key uint64
 	val fdbVal
+	set bool
 }
 
 // An outcome is what became of a frame.

@@ -143,7 +143,11 @@ func (in *Input) cableUp() {
 // Config.Clock. Serve calls it; a simulation does too.
 func (b *Bridge) Tick(now time.Time) {
 	at := stampOf(now.Sub(b.start))
-	if b.cfg.Load().info.Up && b.gcAt.Load() <= int64(at) {
+	cfg := b.cfg.Load()
+	if cfg.timerAt != 0 && cfg.timerAt <= at {
+		_ = b.change("tick", b.name, func(x *tx) error { x.forwardDelayExpired(at); return nil }) // refused only once closed
+	}
+	if cfg.info.Up && b.gcAt.Load() <= int64(at) {
 		b.collect(at)
 	}
 	b.events.deliver()
@@ -151,10 +155,15 @@ func (b *Bridge) Tick(now time.Time) {
 
 // NextTimer says when Tick is to be called next; ok is false while no timer runs.
 func (b *Bridge) NextTimer() (at time.Time, ok bool) {
-	if cfg := b.cfg.Load(); !cfg.info.Up || cfg.closed {
+	cfg := b.cfg.Load()
+	if !cfg.info.Up || cfg.closed {
 		return time.Time{}, false
 	}
-	return b.start.Add(time.Duration(b.gcAt.Load()) * time.Millisecond), true
+	next := stamp(b.gcAt.Load())
+	if cfg.timerAt != 0 {
+		next = min(next, cfg.timerAt)
+	}
+	return b.start.Add(time.Duration(next) * time.Millisecond), true
 }
 
 // collect runs the FDB's collector, unless the bridge is down: then nothing ages.

@@ -55,9 +55,36 @@ func (r *run) cables() []namedCable {
 	return cs
 }
 
-// fulfilled holds what Explain said will leave against what has left, in order
-// for each device.
-func (r *run) fulfilled(e bridge.Explanation) error {
+// fulfilled holds what Explain said against what became of the frame: the frames
+// that left, in order for each device, the device's answer, and the column of the
+// ingress ledger.
+func (r *run) fulfilled(e bridge.Explanation, refusal error, before, after bridge.IngressLedger) error {
+	if err := r.left(e); err != nil {
+		return err
+	}
+	if (e.Err == nil) != (refusal == nil) || sameRefusal(errnoName(refusal), e.Err) != nil {
+		return mismatchf("Explain foretold another answer: %v, came %v", e.Err, refusal)
+	}
+	want := before
+	want.Received++
+	switch e.Verdict {
+	case bridge.Used:
+		want.Used++
+	case bridge.Passed:
+		want.Passed++
+	case bridge.Consumed:
+		want.Consumed++
+	case bridge.Drop:
+		want.Dropped[e.Reason]++
+	}
+	if after != want {
+		return mismatchf("Explain foretold another end: %v (%v), the ledger went from %+v to %+v",
+			e.Verdict, e.Reason, before, after)
+	}
+	return nil
+}
+
+func (r *run) left(e bridge.Explanation) error {
 	said := map[string][][]byte{}
 	for _, out := range e.Out {
 		said[out.Dev] = append(said[out.Dev], out.Frame.AppendWire(nil))

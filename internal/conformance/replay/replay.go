@@ -189,6 +189,13 @@ func sameRefusal(want string, err error) error {
 	return nil
 }
 
+// errnoName is the name of err's number, "" if it has none.
+func errnoName(err error) string {
+	var no bridge.Errno
+	errors.As(err, &no)
+	return no.Name()
+}
+
 // maxTicks bounds the timers of one moment: a timer that does not move on would
 // keep a replay for ever.
 const maxTicks = 10_000

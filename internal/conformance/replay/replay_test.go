@@ -191,14 +191,14 @@ func TestForetelling(t *testing.T) {
 		}
 		return e
 	}
-	assert.NoError(t, r.fulfilled(said()))
-	assert.ErrorContains(t, r.fulfilled(said("p1")), "p1: expected 1 frames, came 0")
-	assert.ErrorContains(t, r.fulfilled(said("p7")), "no device")
+	assert.NoError(t, r.left(said()))
+	assert.ErrorContains(t, r.left(said("p1")), "p1: expected 1 frames, came 0")
+	assert.ErrorContains(t, r.left(said("p7")), "no device")
 	_, err := r.host.WriteFrames([]frame.Frame{f})
 	require.NoError(t, err)
-	assert.NoError(t, r.fulfilled(said(hostName)))
-	assert.ErrorContains(t, r.fulfilled(said()), "br0: expected 0 frames, came 1")
-	assert.ErrorContains(t, r.fulfilled(said("p1", hostName)), "p1: ")
+	assert.NoError(t, r.left(said(hostName)))
+	assert.ErrorContains(t, r.left(said()), "br0: expected 0 frames, came 1")
+	assert.ErrorContains(t, r.left(said("p1", hostName)), "p1: ")
 }
 
 // TestCable holds the bridge's side of the FrameIO contract.

@@ -2,10 +2,7 @@ package replay
 
 import (
 	"encoding/hex"
-	"fmt"
-	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ddfb540f/bridge"
@@ -236,42 +233,6 @@ func (r *run) fdbFlushBulk(t *Step) error {
 	return err
 }
 
-func (r *run) mdbAdd(t *Step) error {
-	q, err := r.mdbRequest(t)
-	if err != nil {
-		return err
-	}
-	return r.b.AddMDB(q)
-}
-
-func (r *run) mdbDel(t *Step) error {
-	q, err := r.mdbRequest(t)
-	if err != nil {
-		return err
-	}
-	return r.b.DeleteMDB(q)
-}
-
-func (r *run) mdbRequest(t *Step) (q bridge.MDBRequest, err error) {
-	if t.FilterMode != "" || len(t.SourceList) > 0 || t.Mode == "replace" {
-		return q, unsupported(t.Op, strings.TrimSpace(fmt.Sprint(t.Mode, " ", t.FilterMode, " ", t.SourceList)))
-	}
-	q.Port = r.target(t.Port)
-	q.Permanent = t.State != nil && *t.State == "permanent"
-	if t.VLAN != nil {
-		q.VID = frame.VID(*t.VLAN)
-	}
-	if strings.Count(t.Group, ":") == 5 && len(t.Group) == 17 {
-		q.GroupMAC, err = frame.ParseMAC(t.Group)
-	} else {
-		q.Group, err = netip.ParseAddr(t.Group)
-	}
-	if err == nil && t.Source != "" {
-		q.Source, err = netip.ParseAddr(t.Source)
-	}
-	return q, err
-}
-
 // inject gives the bridge a frame, at a port or from the host, once Explain has
 // said what will become of it.
 func (r *run) inject(t *Step) error {
@@ -281,9 +242,11 @@ func (r *run) inject(t *Step) error {
 	}
 	f := frame.Frame{Data: slices.Clone(data)}
 	explain, send := r.b.ExplainXmit, r.b.Xmit
+	ledger := func() bridge.IngressLedger { return r.b.Stats().Ingress }
 	if t.Port != hostName {
 		p := r.dev(t.Port).port
 		explain, send = p.Explain, func(f frame.Frame) error { return p.Receive(f) }
+		ledger = func() bridge.IngressLedger { return p.Stats().Ingress }
 		if r.opt.TagAside {
 			f = aside(f)
 		}
@@ -292,15 +255,15 @@ func (r *run) inject(t *Step) error {
 	if err != nil {
 		return err
 	}
-	before := slices.Clone(f.Data)
+	bytes, before := slices.Clone(f.Data), ledger()
 	refusal := send(f)
-	if !slices.Equal(before, f.Data) {
-		return mismatchf("the bytes of the frame were changed from %x to %x", before, f.Data)
+	if !slices.Equal(bytes, f.Data) {
+		return mismatchf("the bytes of the frame were changed from %x to %x", bytes, f.Data)
 	}
-	clear(f.Data) // lent until send returned: who still holds it will show
-	if err := r.fulfilled(foretold); err != nil {
+	if err := r.fulfilled(foretold, refusal, before, ledger()); err != nil {
 		return err
 	}
+	clear(f.Data) // lent until send returned: who still holds it will show
 	return refusal
 }
 

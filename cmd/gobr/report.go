@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/ddfb540f/bridge"
+)
+
+// account is one device's two ledgers.
+type account struct {
+	dev string
+	in  bridge.IngressLedger
+	out bridge.EgressLedger
+}
+
+// report prints what became of every frame and which addresses are known.
+func report(w io.Writer, b *bridge.Bridge) error {
+	host := b.Stats()
+	accounts := []account{{b.Name(), host.Ingress, host.Egress}}
+	for _, p := range b.Ports() {
+		s := p.Stats()
+		accounts = append(accounts, account{p.Name(), s.Ingress, s.Egress})
+	}
+	var text strings.Builder
+	printLedgers(&text, accounts)
+	printReasons(&text, accounts)
+	printFDB(&text, b.FDB())
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+// newTable aligns columns that are parted by tabs.
+func newTable(w io.Writer, flags uint) *tabwriter.Writer {
+	return tabwriter.NewWriter(w, 0, 0, 2, ' ', flags)
+}
+
+// printLedgers prints one line a device. The numbers of frames that came in are
+// on the left, those of copies that were to leave on the right.
+func printLedgers(w io.Writer, accounts []account) {
+	fmt.Fprint(w, "\nFrames\n")
+	t := newTable(w, tabwriter.AlignRight)
+	fmt.Fprint(t, "device\treceived\tused\tpassed\tconsumed\tdropped\t|\toffered\tsent\trefused\t\n")
+	for _, a := range accounts {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t|\t%d\t%d\t%d\t\n", a.dev,
+			a.in.Received, a.in.Used, a.in.Passed, a.in.Consumed, sum(a.in.Dropped),
+			a.out.Offered, a.out.Sent, sum(a.out.Refused))
+	}
+	t.Flush()
+}
+
+func sum(reasons [bridge.NumDropReasons]uint64) (n uint64) {
+	for _, r := range reasons {
+		n += r
+	}
+	return n
+}
+
+// printReasons prints one line for each reason that ended a frame, and for each
+// ledger that does not come out even, which would be a fault of the bridge.
+func printReasons(w io.Writer, accounts []account) {
+	var lines strings.Builder
+	t := newTable(&lines, 0)
+	for _, a := range accounts {
+		printReason(t, a.dev, "dropped", a.in.Dropped, a.in.Balance())
+		printReason(t, a.dev, "refused", a.out.Refused, a.out.Balance())
+	}
+	t.Flush()
+	if lines.Len() > 0 {
+		fmt.Fprint(w, "\nReasons\n", lines.String())
+	}
+}
+
+func printReason(w io.Writer, dev, what string, reasons [bridge.NumDropReasons]uint64, missing int64) {
+	for i, n := range reasons {
+		if n == 0 {
+			continue
+		}
+		r := bridge.DropReason(i)
+		words := r.String()
+		if k := r.Kernel(); k != "NOT_SPECIFIED" {
+			words += " (" + k + ")"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", dev, what, n, words)
+	}
+	if missing != 0 {
+		fmt.Fprintf(w, "%s\tmissing\t%d\tin the ledger of frames %s, against the bridge's promise\n", dev, missing, what)
+	}
+}
+
+// printFDB prints the forwarding database, by address and VLAN.
+func printFDB(w io.Writer, fdb *bridge.FDB) {
+	fmt.Fprint(w, "\nForwarding database\n")
+	t := newTable(w, 0)
+	fmt.Fprint(t, "address\tvlan\tdevice\tstate\tidle\n")
+	for e := range fdb.All() {
+		vlan, dev := "-", e.Port
+		if e.VID != 0 {
+			vlan = fmt.Sprint(e.VID)
+		}
+		if dev == "" {
+			dev = "the bridge"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", e.MAC, vlan, dev, stateWord(e.State), e.Updated.Round(time.Second))
+	}
+	t.Flush()
+}
+
+// stateWord is how bridge(8) names a state, with a word of its own for the
+// ordinary one, which it leaves out.
+func stateWord(s bridge.NUDState) string {
+	switch s {
+	case bridge.NUDPermanent:
+		return "permanent"
+	case bridge.NUDNoARP:
+		return "static"
+	case bridge.NUDStale:
+		return "stale"
+	}
+	return "learned"
+}

@@ -1,0 +1,268 @@
+package bridge_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/ddfb540f/bridge"
+	"github.com/ddfb540f/bridge/frame"
+)
+
+// tapTestType marks the frames of these tests among those that the kernel sends
+// of its own (IEEE 802 local experimental EtherType 1).
+const tapTestType = frame.EtherType(0x88b5)
+
+// tapNeedsRoot skips a test that cannot make TAPs and namespaces.
+func tapNeedsRoot(t testing.TB) {
+	t.Helper()
+	_, err := os.Stat("/dev/net/tun")
+	if os.Geteuid() == 0 && err == nil {
+		return
+	}
+	const why = "needs root and /dev/net/tun"
+	if os.Getenv("BRIDGE_REQUIRE_PRIVILEGED") == "1" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+// tapNetns makes a network namespace without IPv6, which sends frames of its own
+// accord, and gives its path. It is gone when the test ends.
+func tapNetns(t testing.TB) string {
+	t.Helper()
+	tapNeedsRoot(t)
+	var ns *os.File
+	err := tapThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		ns, err = os.Open("/proc/thread-self/ns/net")
+		return err
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { ns.Close() })
+	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), ns.Fd())
+}
+
+// tapIn runs fn in the namespace ns; programs that fn starts run there too.
+func tapIn(t testing.TB, ns string, fn func() error) {
+	t.Helper()
+	f, err := os.Open(ns)
+	require.NoError(t, err)
+	defer f.Close()
+	require.NoError(t, tapThread(func() error {
+		if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		return fn()
+	}))
+}
+
+// tapThread runs fn on a thread that may leave its namespace, and brings the
+// thread back or ends it.
+func tapThread(fn func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		home, err := os.Open("/proc/thread-self/ns/net")
+		if err != nil {
+			done <- err
+			return
+		}
+		defer home.Close()
+		err = fn()
+		if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// tapIP runs ip(8) in the namespace ns.
+func tapIP(t testing.TB, ns string, args ...string) string {
+	t.Helper()
+	var out []byte
+	tapIn(t, ns, func() (err error) {
+		out, err = exec.Command("ip", args...).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, out)
+		}
+		return nil
+	})
+	return string(out)
+}
+
+// tapOpen opens a TAP that the end of the test closes.
+func tapOpen(t testing.TB, cfg bridge.TAPConfig) *bridge.TAP {
+	t.Helper()
+	tap, err := bridge.OpenTAP(cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { tap.Close() })
+	return tap
+}
+
+// tapRaw opens a descriptor of a TAP as another program would, blocking.
+func tapRaw(t testing.TB, ns, name string, flags uint16) *os.File {
+	t.Helper()
+	var fd int
+	tapIn(t, ns, func() (err error) {
+		if fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0); err != nil {
+			return err
+		}
+		r, err := unix.NewIfreq(name)
+		if err != nil {
+			return err
+		}
+		r.SetUint16(flags)
+		return unix.IoctlIfreq(fd, unix.TUNSETIFF, r)
+	})
+	f := os.NewFile(uintptr(fd), name)
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// tapRead reads one batch, and ends the TAP if none comes.
+func tapRead(t testing.TB, tap *bridge.TAP, fs []frame.Frame) (int, error) {
+	t.Helper()
+	watchdog := time.AfterFunc(5*time.Second, func() { tap.Close() })
+	defer watchdog.Stop()
+	return tap.ReadFrames(fs)
+}
+
+// tapCollect reads n frames of these tests, in bytes of their own.
+func tapCollect(t testing.TB, tap *bridge.TAP, n int) [][]byte {
+	t.Helper()
+	var got [][]byte
+	fs := make([]frame.Frame, 64)
+	for len(got) < n {
+		k, err := tapRead(t, tap, fs)
+		require.NoError(t, err, "after %d of %d frames", len(got), n)
+		for _, f := range fs[:k] {
+			require.True(t, f.Plain() && f.Owed.None())
+			if tapOurs(f.Data) {
+				got = append(got, slices.Clone(f.Data))
+			}
+		}
+	}
+	return got
+}
+
+// tapOurs reports whether a wire form is a frame of these tests, under any tags.
+func tapOurs(wire []byte) bool {
+	for at := 12; at+2 <= len(wire); at += 4 {
+		switch frame.EtherType(binary.BigEndian.Uint16(wire[at:])) {
+		case tapTestType:
+			return true
+		case frame.TypeDot1Q, frame.TypeDot1AD:
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// tapWire is a frame of these tests of the given length, filled with a pattern.
+func tapWire(mark byte, length int) []byte {
+	b := make([]byte, length)
+	copy(b, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, mark})
+	binary.BigEndian.PutUint16(b[12:], uint16(tapTestType))
+	for i := 14; i < length; i++ {
+		b[i] = byte(i) ^ mark
+	}
+	return b
+}
+
+// tapPeer is the kernel's end of a TAP: a packet socket on the interface.
+type tapPeer struct {
+	t  testing.TB
+	fd int
+}
+
+func newTAPPeer(t testing.TB, ns, ifname string) *tapPeer {
+	t.Helper()
+	p := &tapPeer{t: t, fd: -1}
+	tapIn(t, ns, func() (err error) {
+		p.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		r, err := unix.NewIfreq(ifname)
+		if err != nil {
+			return err
+		}
+		if err := unix.IoctlIfreq(p.fd, unix.SIOCGIFINDEX, r); err != nil {
+			return err
+		}
+		for _, opt := range []int{unix.PACKET_AUXDATA, unix.PACKET_IGNORE_OUTGOING} {
+			if err := unix.SetsockoptInt(p.fd, unix.SOL_PACKET, opt, 1); err != nil {
+				return err
+			}
+		}
+		five := unix.Timeval{Sec: 5}
+		if err := unix.SetsockoptTimeval(p.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &five); err != nil {
+			return err
+		}
+		if err := unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20); err != nil {
+			return err
+		}
+		all := uint16(unix.ETH_P_ALL)
+		return unix.Bind(p.fd, &unix.SockaddrLinklayer{Protocol: all<<8 | all>>8, Ifindex: int(r.Uint32())})
+	})
+	t.Cleanup(func() { unix.Close(p.fd) })
+	return p
+}
+
+// send gives the kernel a frame to send on the interface.
+func (p *tapPeer) send(wire []byte) {
+	p.t.Helper()
+	_, err := unix.Write(p.fd, wire)
+	require.NoError(p.t, err)
+}
+
+// receive gives the next frame of these tests that the interface received, with
+// the outer tag back in its place.
+func (p *tapPeer) receive() []byte {
+	p.t.Helper()
+	buf, oob := make([]byte, 1<<17), make([]byte, 256)
+	for {
+		n, oobn, _, _, err := unix.Recvmsg(p.fd, buf, oob, 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		require.NoError(p.t, err)
+		wire := slices.Clone(buf[:n])
+		msgs, err := unix.ParseSocketControlMessage(oob[:oobn])
+		require.NoError(p.t, err)
+		for _, m := range msgs {
+			// struct tpacket_auxdata: status, len, snaplen, mac, net, vlan_tci, vlan_tpid
+			if m.Header.Level != unix.SOL_PACKET || m.Header.Type != unix.PACKET_AUXDATA ||
+				binary.NativeEndian.Uint32(m.Data)&unix.TP_STATUS_VLAN_VALID == 0 {
+				continue
+			}
+			tag := frame.Tag{
+				TCI:  binary.NativeEndian.Uint16(m.Data[16:]),
+				TPID: frame.EtherType(binary.NativeEndian.Uint16(m.Data[18:])),
+			}
+			wire = (&frame.Frame{Data: wire, Tag: tag}).AppendWire(nil)
+		}
+		if tapOurs(wire) {
+			return wire
+		}
+	}
+}
