@@ -313,22 +313,25 @@ func (x *tx) setBridgeAddress(a frame.MAC) {
 	}
 	x.cfg.info.Address = a
 	x.events = append(x.events, Event{Kind: EventAddress, MAC: a})
-	x.delLocal(nil, old, 0)
-	x.old.self.each(func(v frame.VID) { x.delLocal(nil, old, v) })
-	x.addLocal(nil, a, 0)
-	x.cfg.self.each(func(v frame.VID) { x.addLocal(nil, a, v) })
+	x.addLocals(nil, a, x.cfg.self)
+	x.delLocals(nil, old, x.old.self)
 }
 
-// setPortAddress gives a port's device another address, and its local entries.
+// setPortAddress gives a port's device another address, and its local entries. The
+// address it has already is given up first all the same, so that another port that
+// bears it too becomes the owner, and what a flush took away is there again.
 func (x *tx) setPortAddress(p *Port, a frame.MAC) {
 	pc := x.edit(p)
 	old := pc.info.Address
 	pc.info.Address = a
 	x.readdress = true
-	x.delLocal(p, old, 0)
-	pc.vlans.each(func(v frame.VID) { x.delLocal(p, old, v) })
-	x.addLocal(p, a, 0)
-	pc.vlans.each(func(v frame.VID) { x.addLocal(p, a, v) })
+	if a == old {
+		x.delLocals(p, old, pc.vlans)
+	}
+	x.addLocals(p, a, pc.vlans)
+	if a != old {
+		x.delLocals(p, old, pc.vlans)
+	}
 }
 
 // synchronize waits until every batch that was running when it was called is

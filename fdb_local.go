@@ -24,6 +24,21 @@ func (x *tx) delLocal(p *Port, a frame.MAC, vid frame.VID) {
 	x.after = append(x.after, func() { x.b.fdb.deleteOwn(x.cfg, num(p), a, vid) })
 }
 
+// addLocals and delLocals follow a device's address, at VLAN 0 and in its VLANs,
+// before the new config is published.
+func (x *tx) addLocals(p *Port, a frame.MAC, g *vlanGroup) {
+	x.addLocal(p, a, 0)
+	g.each(func(v frame.VID) { x.addLocal(p, a, v) })
+}
+
+func (x *tx) delLocals(p *Port, a frame.MAC, g *vlanGroup) {
+	give := func(v frame.VID) {
+		x.before = append(x.before, func() { x.b.fdb.deleteOwn(x.cfg, num(p), a, v) })
+	}
+	give(0)
+	g.each(give)
+}
+
 func (x *tx) flushPort(p *Port) {
 	x.after = append(x.after, func() {
 		x.b.fdb.flushIf(func(_ uint64, v fdbVal) bool { return v.port() == p.num && !v.has(fdbStatic|fdbExtern) })

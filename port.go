@@ -151,7 +151,8 @@ func (p *Port) SetAddress(a frame.MAC) error {
 	if !a.IsValid() {
 		return refuse("set address", p.name, EADDRNOTAVAIL, "not the address of a station")
 	}
-	return p.onDevice("set address", func(i *PortInfo) error { i.Address = a; return nil }, nil)
+	return p.onDevice("set address", func(i *PortInfo) error { i.Address = a; return nil },
+		func(x *tx) { x.setPortAddress(p, a) })
 }
 
 // onDevice changes the port's device, which outlives the port, and then the port.
@@ -167,9 +168,7 @@ func (p *Port) onDevice(op string, fn func(*PortInfo) error, then func(*tx)) err
 			return err
 		}
 		pc := x.edit(p)
-		if a := next.Address; a != pc.info.Address {
-			x.setPortAddress(p, a)
-		}
+		next.Address = pc.info.Address // has its own way, setPortAddress
 		pc.info = next
 		pc.derive()
 		if then != nil {

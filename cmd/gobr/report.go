@@ -87,7 +87,7 @@ func printReason(w io.Writer, dev, what string, reasons [bridge.NumDropReasons]u
 		fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", dev, what, n, words)
 	}
 	if missing != 0 {
-		fmt.Fprintf(w, "%s\tmissing\t%d\tin the ledger of frames %s, against the bridge's promise\n", dev, missing, what)
+		fmt.Fprintf(w, "%s\tmissing\t%d\tneither counted as done nor as %s: a fault of the bridge\n", dev, missing, what)
 	}
 }
 

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ddfb540f/bridge"
+	"github.com/ddfb540f/bridge/frame"
+)
+
+// pipeBridge is a bridge of two ports whose peers nobody reads, at a time that
+// stands still.
+func pipeBridge(t *testing.T) *bridge.Bridge {
+	t.Helper()
+	var now time.Time
+	b, err := bridge.New(bridge.Config{
+		Address: frame.MustParseMAC("02:00:00:00:00:b0"), Clock: func() time.Time { return now }, Seed: 1,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { b.Close() })
+	for i, name := range []string{"tap0", "tap1"} {
+		end, _ := bridge.NewPipe(bridge.PipeConfig{QueueLen: 2})
+		_, err := b.AddPort(name, end, bridge.PortConfig{Address: frame.MAC{2, 0, 0, 0, 0, 0xa0 + byte(i)}})
+		require.NoError(t, err)
+	}
+	return b
+}
+
+// wire is a shortest frame from one station to another.
+func wire(dst, src string) frame.Frame {
+	a, b := frame.MustParseMAC(dst), frame.MustParseMAC(src)
+	data := make([]byte, 60)
+	copy(data, a[:])
+	copy(data[6:], b[:])
+	data[12], data[13] = 0x88, 0xb5
+	return frame.Frame{Data: data}
+}
+
+func TestReport(t *testing.T) {
+	b := pipeBridge(t)
+	tap0 := b.Port("tap0")
+	for range 3 { // one more than the peer's queue holds
+		require.NoError(t, tap0.Receive(wire("02:00:00:00:00:02", "02:00:00:00:00:01")))
+	}
+	require.NoError(t, tap0.Receive(wire("02:00:00:00:00:b0", "02:00:00:00:00:01"))) // nobody is the host
+	require.NoError(t, tap0.Receive(wire("02:00:00:00:00:02", "00:00:00:00:00:00")))
+	require.NoError(t, b.Port("tap1").Receive(wire("02:00:00:00:00:01", "02:00:00:00:00:02")))
+	var text strings.Builder
+	require.NoError(t, report(&text, b))
+	assert.Equal(t, `
+Frames
+  device  received  used  passed  consumed  dropped  |  offered  sent  refused
+     br0         0     0       0         0        0  |        1     0        1
+    tap0         5     4       0         0        1  |        1     1        0
+    tap1         1     1       0         0        0  |        3     2        1
+
+Reasons
+br0   refused  1  nothing is attached as the host
+tap0  dropped  1  source address is zero or a group address (MAC_INVALID_SOURCE)
+tap1  refused  1  the cable's queue is full (FULL_RING)
+
+Forwarding database
+address            vlan  device      state      idle
+02:00:00:00:00:01  -     tap0        learned    0s
+02:00:00:00:00:02  -     tap1        learned    0s
+02:00:00:00:00:a0  -     tap0        permanent  0s
+02:00:00:00:00:a0  1     tap0        permanent  0s
+02:00:00:00:00:a1  -     tap1        permanent  0s
+02:00:00:00:00:a1  1     tap1        permanent  0s
+02:00:00:00:00:b0  -     the bridge  permanent  0s
+02:00:00:00:00:b0  1     the bridge  permanent  0s
+`, text.String())
+}
+
+// Without drops there is no chapter of reasons.
+func TestReportOfNothing(t *testing.T) {
+	var text strings.Builder
+	require.NoError(t, report(&text, pipeBridge(t)))
+	assert.NotContains(t, text.String(), "Reasons")
+}
+
+// A ledger that does not come out even is told.
+func TestReportTellsAMissingFrame(t *testing.T) {
+	var text strings.Builder
+	printReasons(&text, []account{{"tap0", bridge.IngressLedger{Received: 3, Used: 2}, bridge.EgressLedger{Offered: 1, Sent: 1}}})
+	assert.Equal(t, "\nReasons\ntap0  missing  1  neither counted as done nor as dropped: a fault of the bridge\n", text.String())
+}
+
+func TestReportTellsAWriteError(t *testing.T) {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	r.Close()
+	w.Close()
+	err = report(w, pipeBridge(t))
+	assert.True(t, errors.Is(err, os.ErrClosed), err)
+}
+
+func TestStates(t *testing.T) {
+	for s, want := range map[bridge.NUDState]string{
+		bridge.NUDPermanent: "permanent", bridge.NUDNoARP: "static", bridge.NUDStale: "stale", bridge.NUDReachable: "learned",
+	} {
+		assert.Equal(t, want, stateWord(s))
+	}
+}
