@@ -109,8 +109,9 @@ type Offload struct {
 	CsumOffset uint16
 }
 
-// None reports that nothing is owed: the frame is complete.
-func (o Offload) None() bool { return o == Offload{} }
+// None reports that nothing is owed: the frame is complete. The lengths and
+// offsets are hints then, and mean nothing.
+func (o Offload) None() bool { return o.Flags|o.GSOType == 0 }
 
 // GSO reports that the frame is to be cut into segments.
 func (o Offload) GSO() bool { return o.GSOType&^0x80 != 0 }

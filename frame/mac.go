@@ -1,6 +1,7 @@
 package frame
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -53,7 +54,7 @@ func MACFromUint64(v uint64) MAC {
 // Uint64 gives the 48 bits of m as a number, first byte highest, so numbers
 // compare as addresses do.
 func (m MAC) Uint64() uint64 {
-	return uint64(m[0])<<40 | uint64(m[1])<<32 | uint64(m[2])<<24 | uint64(m[3])<<16 | uint64(m[4])<<8 | uint64(m[5])
+	return uint64(binary.BigEndian.Uint32(m[:4]))<<16 | uint64(binary.BigEndian.Uint16(m[4:]))
 }
 
 // IsZero reports whether all six bytes are zero.
