@@ -33,6 +33,7 @@ type BridgeAttrs struct {
 	NoLinkLocalLearn *bool
 	FDBMaxLearned    *uint32 // 0: no limit
 	FDBFlush         bool    // remove the entries that are not static
+	FDBLocalVLAN0    *bool   // fdb_local_vlan_0: local entries stand at VLAN 0 only [Linux 6.18]
 
 	// Multiple spanning tree instances: accepted while no port has a VLAN. The
 	// instances are not built yet; the datapath rule is that port states are not
@@ -90,6 +91,7 @@ type BridgeInfo struct {
 	NoLinkLocalLearn bool
 	FDBMaxLearned    uint32
 	FDBLearned       int // fdb_n_learned
+	FDBLocalVLAN0    bool
 	MSTEnabled       bool
 
 	McastSnooping              bool

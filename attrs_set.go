@@ -39,6 +39,9 @@ func (x *tx) setBridge(a *BridgeAttrs) error {
 		}
 	}
 	x.setVLANOptions(a)
+	if a.FDBLocalVLAN0 != nil {
+		x.setLocalVLAN0(*a.FDBLocalVLAN0)
+	}
 	x.setMcast(a)
 	if a.FDBFlush {
 		x.after = append(x.after, func() {
@@ -70,6 +73,8 @@ func (x *tx) checkBridge(a *BridgeAttrs) (why string, no Errno) {
 		return "bits 0 to 2 (STP, pause, LACP) can't be forwarded", EINVAL
 	case a.GroupAddress != nil && !goodGroupAddress(*a.GroupAddress):
 		return "group address must be 01:80:c2:00:00:0X, X not 1, 2 or 3", EINVAL
+	case a.FDBLocalVLAN0 != nil && !x.cfg.rules.localVLAN0:
+		return "fdb_local_vlan_0 is known from Linux 6.18 on", EINVAL
 	case a.MSTEnabled != nil && x.anyPortVLAN():
 		return "MST mode can't be changed while VLANs exist", EBUSY
 	case a.McastVLANSnooping != nil && *a.McastVLANSnooping && !*or(a.VLANFiltering, &i.VLANFiltering):

@@ -73,8 +73,7 @@
 // differ.
 //
 // Not yet: multicast snooping and the MDB, the spanning tree and its instances,
-// neighbour suppression and proxy ARP, VLAN tunnels, fdb_local_vlan_0, netfilter
-// hooks. Their settings are kept, checked and dumped, and say so in their comments.
+// neighbour suppression and proxy ARP, VLAN tunnels, netfilter hooks. Their settings are kept, checked and dumped, and say so in their comments.
 // Never: what the kernel does before and behind the bridge, such as tc, XDP, and
 // VLAN devices on a port. docs/differences.md has the list with figures.
 package bridge

@@ -16,27 +16,46 @@ func num(p *Port) int {
 
 // addLocal has a local entry made before the new config is published.
 func (x *tx) addLocal(p *Port, a frame.MAC, vid frame.VID) {
-	x.before = append(x.before, func() { x.b.fdb.insertOwn(num(p), a, vid, x.b.stamp()) })
+	if vid == 0 || !x.cfg.info.FDBLocalVLAN0 {
+		x.before = append(x.before, func() { x.b.fdb.insertOwn(num(p), a, vid, x.b.stamp()) })
+	}
 }
 
-// delLocal has a local entry given up once the new config holds.
+// delLocal has a local entry given up before the new config is published.
 func (x *tx) delLocal(p *Port, a frame.MAC, vid frame.VID) {
-	x.after = append(x.after, func() { x.b.fdb.deleteOwn(x.cfg, num(p), a, vid) })
+	x.before = append(x.before, func() { x.b.fdb.deleteOwn(x.cfg, num(p), a, vid) })
 }
 
-// addLocals and delLocals follow a device's address, at VLAN 0 and in its VLANs,
-// before the new config is published.
+// addLocals and delLocals follow a device's address, at VLAN 0 and in its VLANs.
 func (x *tx) addLocals(p *Port, a frame.MAC, g *vlanGroup) {
 	x.addLocal(p, a, 0)
 	g.each(func(v frame.VID) { x.addLocal(p, a, v) })
 }
 
 func (x *tx) delLocals(p *Port, a frame.MAC, g *vlanGroup) {
-	give := func(v frame.VID) {
-		x.before = append(x.before, func() { x.b.fdb.deleteOwn(x.cfg, num(p), a, v) })
+	x.delLocal(p, a, 0)
+	g.each(func(v frame.VID) { x.delLocal(p, a, v) })
+}
+
+// setLocalVLAN0 takes the local entries of VLANs away, or brings them back.
+func (x *tx) setLocalVLAN0(on bool) {
+	if on == x.cfg.info.FDBLocalVLAN0 {
+		return
 	}
-	give(0)
-	g.each(give)
+	x.cfg.info.FDBLocalVLAN0 = on
+	each := func(p *Port, a frame.MAC, g *vlanGroup) {
+		g.each(func(v frame.VID) {
+			if on {
+				x.delLocal(p, a, v)
+			} else {
+				x.addLocal(p, a, v)
+			}
+		})
+	}
+	for _, pc := range x.cfg.ports {
+		each(pc.p, pc.info.Address, pc.vlans)
+	}
+	each(nil, x.cfg.info.Address, x.cfg.self)
 }
 
 func (x *tx) flushPort(p *Port) {
@@ -88,19 +107,27 @@ func (f *FDB) deleteOwn(cfg *config, port int, a frame.MAC, vid frame.VID) {
 // passOnLocked gives a local entry to another device with that address, or
 // deletes it (fdb_delete_local).
 func (f *FDB) passOnLocked(cfg *config, t *fdbTable, slot uint64, k uint64, v fdbVal) {
-	mac, vid := keyMAC(k), keyVID(k)
-	for _, pc := range cfg.ports {
-		if pc.num != v.port() && pc.info.Address == mac && (vid == 0 || pc.vlans.has(vid)) {
-			f.replaceLocked(t, slot, v.to(pc.num)&^fdbUser)
-			return
-		}
-	}
-	if v.port() != fdbSelf && cfg.info.Address == mac && (vid == 0 || cfg.self.has(vid)) {
-		f.replaceLocked(t, slot, v.to(fdbSelf)&^fdbUser)
+	if heir, ok := cfg.heir(k, v.port()); ok {
+		f.replaceLocked(t, slot, v.to(heir)&^fdbUser)
 		return
 	}
 	f.deleteLocked(t, slot)
 	f.post(EventFDBDelete, k, v)
+}
+
+// heir is the device that takes over the local entry k from the one with the
+// number owner: the newest port, else the bridge itself.
+func (c *config) heir(k uint64, owner int) (port int, ok bool) {
+	mac, vid := keyMAC(k), keyVID(k)
+	if vid != 0 && c.info.FDBLocalVLAN0 {
+		return 0, false
+	}
+	for _, pc := range c.ports {
+		if pc.num != owner && pc.info.Address == mac && (vid == 0 || pc.vlans.has(vid)) {
+			return pc.num, true
+		}
+	}
+	return fdbSelf, owner != fdbSelf && c.info.Address == mac && (vid == 0 || c.self.has(vid))
 }
 
 // purgePort removes everything of a port that has left; local addresses may pass

@@ -370,6 +370,10 @@ func (in *Input) deliver(pc *portConf, f *frame.Frame) outcome {
 		o = in.flood(pc, f, Multicast)
 	default:
 		v, ok := in.lookup(dst, in.vid, &in.dst)
+		if !ok && in.vid != 0 && in.cfg.info.FDBLocalVLAN0 {
+			v, ok = in.lookup(dst, 0, &in.dst)
+			ok = ok && v.has(fdbLocal) && !v.has(fdbUser)
+		}
 		switch {
 		case ok && v.has(fdbLocal):
 			in.note(ProbePassUp, in.b.name, f, KnownLocal)

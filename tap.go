@@ -161,10 +161,11 @@ func tapRefusal(f *frame.Frame) error {
 
 // ReadFrames waits until the kernel sends a frame on the interface and takes what
 // there is, one system call a frame, as many as fs has room for and 256 KB hold:
-// 3 of the longest, more than 100 of 1514 bytes. Tags are in the Data, and the frames are complete: none owes anything.
-// While the interface is down it waits. Frames that nobody reads in time the
-// kernel drops and counts at its interface (tx_dropped). The error matches
-// net.ErrClosed after Close, and ENODEV once the interface is deleted.
+// 3 of the longest, more than 100 of 1514 bytes. Tags are in the Data, and the
+// frames are complete: none owes anything. While the interface is down it waits.
+// Frames that nobody reads in time the kernel drops and counts at its interface
+// (tx_dropped). The error matches net.ErrClosed after Close, and ENODEV once the
+// interface is deleted.
 func (t *TAP) ReadFrames(fs []frame.Frame) (n int, err error) {
 	n, err = t.dev.read(fs)
 	if err != nil {

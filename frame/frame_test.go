@@ -251,6 +251,7 @@ func TestOffload(t *testing.T) {
 		none, gso bool
 	}{
 		{frame.Offload{}, true, false},
+		{frame.Offload{HdrLen: 54, CsumStart: 34}, true, false}, // hints that belong to no debt
 		{frame.Offload{Flags: 1, CsumStart: 34}, false, false},
 		{frame.Offload{Flags: 1, GSOType: 1, GSOSize: 1448}, false, true},
 		{frame.Offload{Flags: 1, GSOType: 4 | 0x80, GSOSize: 1428}, false, true},

@@ -26,9 +26,11 @@ func sample(t *testing.T) (good, bad string) {
 		require.Nil(t, replay.Check(s))
 		line, err := json.Marshal(s)
 		require.NoError(t, err)
-		s.Name = "basic-damaged"
-		s.Steps[0].Out["p2"] = nil
-		damaged, err := json.Marshal(s)
+		var c replay.Scenario
+		require.NoError(t, json.Unmarshal(line, &c))
+		c.Name = "basic-damaged"
+		c.Steps[0].Out["p2"] = nil
+		damaged, err := json.Marshal(&c)
 		require.NoError(t, err)
 		return string(line) + "\n", string(damaged) + "\n"
 	}

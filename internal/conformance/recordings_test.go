@@ -32,9 +32,12 @@ var recorded = map[string]int{
 	"newer": 7, "portflags": 155, "stp": 54, "vlan": 176, "vlansnoop": 48,
 }
 
+// recordings are all recorded scenarios, read once; nobody changes them.
+var recordings = sync.OnceValues(func() ([]*replay.Scenario, error) { return replay.Read("testdata") })
+
 func readAll(t *testing.T) []*replay.Scenario {
 	t.Helper()
-	all, err := replay.Read("testdata")
+	all, err := recordings()
 	require.NoError(t, err)
 	return all
 }

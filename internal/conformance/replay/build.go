@@ -28,7 +28,7 @@ type device struct {
 	port    *bridge.Port // the present membership, or the last one
 	inside  bool
 	cable   *cable
-	earlier bridge.PortStats // counted by former memberships
+	earlier bridge.PortStats // counted by former memberships, and between them
 }
 
 // build makes the recorded bridge and lets it run for uptime.
@@ -75,7 +75,7 @@ func (r *run) config() (bridge.Config, error) {
 	if err != nil {
 		return bridge.Config{}, err
 	}
-	group, err := frame.ParseMAC(r.s.Bridge["group_address"].Word)
+	group, err := r.groupAddress(proto)
 	if err != nil {
 		return bridge.Config{}, err
 	}
@@ -100,6 +100,20 @@ func (r *run) config() (bridge.Config, error) {
 		cfg.MTU = int(v("mtu"))
 	}
 	return cfg, err
+}
+
+// groupAddress is the recorded one where somebody has set it: left alone it follows
+// VLAN filtering and protocol.
+func (r *run) groupAddress(proto frame.EtherType) (frame.MAC, error) {
+	group, err := frame.ParseMAC(r.s.Bridge["group_address"].Word)
+	byItself := frame.MAC{0x01, 0x80, 0xc2}
+	if r.s.Bridge["vlan_filtering"].Num != 0 && proto == frame.TypeDot1AD {
+		byItself[5] = 8
+	}
+	if group == byItself {
+		return frame.MAC{}, err
+	}
+	return group, err
 }
 
 // smallestMTU is the MTU of a bridge that nobody set one for.

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -16,12 +17,15 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// passing are the recorded scenarios without a difference. Damage done to one of
-// these has to show, at the step where it was done.
-var passing = sync.OnceValues(func() ([]*Scenario, error) {
-	all, err := Read("../testdata")
-	return slices.DeleteFunc(all, func(s *Scenario) bool { return Check(s) != nil }), err
-})
+// recordings are all recorded scenarios, read once; tests change clones.
+var recordings = sync.OnceValues(func() ([]*Scenario, error) { return Read("../testdata") })
+
+func readAll(t *testing.T) []*Scenario {
+	t.Helper()
+	all, err := recordings()
+	require.NoError(t, err)
+	return all
+}
 
 func clone(t *testing.T, s *Scenario) *Scenario {
 	t.Helper()
@@ -34,33 +38,37 @@ func clone(t *testing.T, s *Scenario) *Scenario {
 
 // TestClone: the way in which these tests copy a record loses nothing.
 func TestClone(t *testing.T) {
-	all, err := Read("../testdata")
-	require.NoError(t, err)
-	for _, s := range all {
-		require.Equal(t, s, clone(t, s))
+	for _, s := range readAll(t) {
+		require.True(t, reflect.DeepEqual(s, clone(t, s)), s.Name)
 	}
 }
 
-// damaged applies damage to the first step it takes, of the first passing
-// scenario where there is one, and expects the difference there.
+// damaged applies damage to the first step it takes, of the first scenario that
+// has one and passes, and expects the difference there. damage changes nothing
+// where it answers false.
 func damaged(t *testing.T, damage func(*Step) bool) *Difference {
 	t.Helper()
-	all, err := passing()
-	require.NoError(t, err)
-	for _, s := range all {
-		for i := range s.Steps {
-			c := clone(t, s)
-			if !damage(&c.Steps[i]) {
-				continue
-			}
-			d := Run(c, Options{})
-			require.NotNil(t, d, "%s: steps[%d]: the damage does not show", s.Name, i)
-			assert.Equal(t, i, d.Step, "the damage shows elsewhere: %v", d)
-			return d
+	for _, s := range readAll(t) {
+		c := clone(t, s)
+		i := slices.IndexFunc(indices(c.Steps), func(i int) bool { return damage(&c.Steps[i]) })
+		if i < 0 || Run(s, Options{}) != nil {
+			continue
 		}
+		d := Run(c, Options{})
+		require.NotNil(t, d, "%s: steps[%d]: the damage does not show", s.Name, i)
+		assert.Equal(t, i, d.Step, "the damage shows elsewhere: %v", d)
+		return d
 	}
 	t.Fatal("no passing scenario has such a step")
 	return nil
+}
+
+func indices(steps []Step) []int {
+	is := make([]int, len(steps))
+	for i := range is {
+		is[i] = i
+	}
+	return is
 }
 
 // firstOut is a device of the step with at least n frames.
@@ -109,13 +117,12 @@ func TestDamagedFrames(t *testing.T) {
 // TestEveryFrameCounts flips a byte of each recorded frame of the hand-written
 // basic scenarios in turn, and leaves each out in turn.
 func TestEveryFrameCounts(t *testing.T) {
-	all, err := passing()
-	require.NoError(t, err)
 	tried := 0
-	for _, s := range all {
+	for _, s := range readAll(t) {
 		if s.Family != "basic" || s.Origin != "hand" {
 			continue
 		}
+		require.Nil(t, Run(s, Options{}))
 		for i := range s.Steps {
 			for name, frames := range s.Steps[i].Out {
 				for k := range frames {
@@ -137,30 +144,25 @@ func TestEveryFrameCounts(t *testing.T) {
 	assert.Greater(t, tried, 200)
 }
 
+// refusal makes a damage that exchanges a recorded success or refusal.
+func refusal(op string, recorded bool, to string) func(*Step) bool {
+	return func(s *Step) bool {
+		if s.Op != op || (s.Err != "") != recorded {
+			return false
+		}
+		s.Err = to
+		return true
+	}
+}
+
 func TestDamagedRefusals(t *testing.T) {
 	for _, op := range []string{"inject", "set-bridge", "set-port", "fdb-add", "fdb-del", "vlan-add"} {
-		t.Run("refusal missing, "+op, func(t *testing.T) {
-			d := damaged(t, func(s *Step) bool {
-				ok := s.Op == op && s.Err != ""
-				s.Err = ""
-				return ok
-			})
+		t.Run(op, func(t *testing.T) {
+			d := damaged(t, refusal(op, true, ""))
 			assert.Contains(t, d.Text, "expected success, came the refusal E")
-		})
-		t.Run("another refusal, "+op, func(t *testing.T) {
-			d := damaged(t, func(s *Step) bool {
-				ok := s.Op == op && s.Err != ""
-				s.Err = "EXDEV"
-				return ok
-			})
+			d = damaged(t, refusal(op, true, "EXDEV"))
 			assert.Contains(t, d.Text, "expected the refusal EXDEV, came E")
-		})
-		t.Run("refusal more, "+op, func(t *testing.T) {
-			d := damaged(t, func(s *Step) bool {
-				ok := s.Op == op && s.Err == ""
-				s.Err = "EINVAL"
-				return ok
-			})
+			d = damaged(t, refusal(op, false, "EINVAL"))
 			assert.Contains(t, d.Text, "expected the refusal EINVAL, came success")
 		})
 	}
@@ -173,44 +175,47 @@ func TestDamagedDumps(t *testing.T) {
 		"fdb: VLAN":          fdbDamage(func(e *FDBEntry) { e.VLAN++ }),
 		"fdb: address":       fdbDamage(func(e *FDBEntry) { e.MAC = "02:00:00:00:0c:01" }),
 		"fdb: flag":          fdbDamage(func(e *FDBEntry) { e.Flags = []string{"sticky"} }),
-		"fdb: line missing":  func(s *Step) bool { ok := len(s.FDB) > 0; s.FDB = s.FDB[min(1, len(s.FDB)):]; return ok },
-		"fdb: line more":     func(s *Step) bool { ok := len(s.FDB) > 0; s.FDB = append(s.FDB, FDBEntry{}); return ok },
+		"fdb: line missing":  dumpDamage("dump-fdb", func(s *Step) { s.FDB = s.FDB[1:] }),
+		"fdb: line more":     dumpDamage("dump-fdb", func(s *Step) { s.FDB = append(s.FDB, FDBEntry{}) }),
 		"vlan: PVID":         vlanDamage(func(v *VLANEntry) { v.PVID = !v.PVID }),
 		"vlan: untagged":     vlanDamage(func(v *VLANEntry) { v.Untagged = !v.Untagged }),
 		"vlan: VID":          vlanDamage(func(v *VLANEntry) { v.VID++ }),
 		"vlan: state":        vlanDamage(func(v *VLANEntry) { v.State = "blocking" }),
 		"vlan: mcast_router": vlanDamage(func(v *VLANEntry) { v.McastRouter = new(2) }),
 		"vlan: counter":      vlanDamage(func(v *VLANEntry) { v.Stats = map[string]uint64{"rx_packets": 99} }),
-		"vlan: device more":  func(s *Step) bool { ok := len(s.VLANTable) > 0; delete(s.VLANTable, hostName); return ok },
+		"vlan: no device":    dumpDamage("dump-vlan", func(s *Step) { delete(s.VLANTable, hostName) }),
 		"port: number":       tableDamage(portTableOf, "cost", Value{Num: 7}),
 		"port: word":         tableDamage(portTableOf, "state", word("blocking")),
 		"port: flag":         tableDamage(portTableOf, "learning", Value{Num: 9}),
 		"port: unset":        tableDamage(portTableOf, "config_pending", Value{Num: 1}),
 		"port: unknown":      tableDamage(portTableOf, "colour", Value{}),
-		"port: missing":      func(s *Step) bool { ok := len(s.PortTable) > 0; clear(s.PortTable); return ok },
+		"port: missing":      dumpDamage("dump-port", func(s *Step) { clear(s.PortTable) }),
 		"bridge: number":     tableDamage(bridgeTableOf, "ageing_time", Value{Num: 7}),
 		"bridge: word":       tableDamage(bridgeTableOf, "bridge_id", word("0000.02:00:00:00:0b:00")),
 		"bridge: unset":      tableDamage(bridgeTableOf, "root_port", Value{Num: 1}),
-		"mdb: entry more": func(s *Step) bool {
-			ok := s.MDB != nil
+		"mst: instance more": dumpDamage("dump-mst", func(s *Step) {
+			s.MSTTable["p1"] = append(s.MSTTable["p1"], MSTEntry{MSTI: 1, State: "forwarding"})
+		}),
+		"mdb: entry more": dumpDamage("dump-mdb", func(s *Step) {
 			s.MDB = append(s.MDB, MDBEntry{Port: "p1", Group: "239.1.1.1"})
-			return ok
-		},
-		"mdb: router port more": func(s *Step) bool {
-			ok := s.RouterPorts != nil
+		}),
+		"mdb: router port more": dumpDamage("dump-mdb", func(s *Step) {
 			s.RouterPorts = append(s.RouterPorts, RouterPort{Port: "p1"})
-			return ok
-		},
-		"stats: counter": func(s *Step) bool {
-			for _, counters := range s.Stats {
-				counters["tx_bytes"]++
-				return true
-			}
-			return false
-		},
-		"stats: device missing": func(s *Step) bool { ok := len(s.Stats) > 0; delete(s.Stats, hostName); return ok },
+		}),
+		"stats: counter":        dumpDamage("dump-stats", func(s *Step) { s.Stats["p1"]["tx_bytes"]++ }),
+		"stats: device missing": dumpDamage("dump-stats", func(s *Step) { delete(s.Stats, hostName) }),
 	} {
 		t.Run(name, func(t *testing.T) { damaged(t, damage) })
+	}
+}
+
+func dumpDamage(op string, change func(*Step)) func(*Step) bool {
+	return func(s *Step) bool {
+		if s.Op != op {
+			return false
+		}
+		change(s)
+		return true
 	}
 }
 
@@ -260,8 +265,7 @@ func tableDamage(of func(*Step) Attrs, name string, v Value) func(*Step) bool {
 // of a random stp scenario all frames are compared together, so a swap across
 // steps has to show there too.
 func TestDamagedOrder(t *testing.T) {
-	all, err := passing()
-	require.NoError(t, err)
+	all := readAll(t)
 	i := slices.IndexFunc(all, func(s *Scenario) bool { return s.Name == "basic-learn-forward" })
 	require.GreaterOrEqual(t, i, 0)
 	s := clone(t, all[i])

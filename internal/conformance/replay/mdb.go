@@ -44,4 +44,3 @@ func (r *run) mdbRequest(t *Step) (q bridge.MDBRequest, err error) {
 	}
 	return q, err
 }
-

@@ -233,9 +233,7 @@ func TestCable(t *testing.T) {
 // TestPanicIsADifference: a library that panics fails the scenario, and the next
 // one is replayed.
 func TestPanicIsADifference(t *testing.T) {
-	all, err := passing()
-	require.NoError(t, err)
-	s := clone(t, all[0])
+	s := clone(t, readAll(t)[0])
 	s.Steps[0] = Step{Op: "inject", Port: "p99", Frame: "00", Out: map[string][]string{}}
 	d := Run(s, Options{})
 	require.NotNil(t, d)

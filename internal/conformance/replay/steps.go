@@ -264,7 +264,19 @@ func (r *run) inject(t *Step) error {
 		return err
 	}
 	clear(f.Data) // lent until send returned: who still holds it will show
+	if t.Port != hostName {
+		r.dev(t.Port).strayed(data)
+	}
 	return refusal
+}
+
+// strayed counts a frame that the device took while it was in no bridge: its
+// counters are its own, and a Port tells of its time in the bridge only.
+func (d *device) strayed(data []byte) {
+	if !d.inside && d.up && len(data) >= frame.HeaderLen {
+		d.earlier.RxPackets++
+		d.earlier.RxBytes += uint64(len(data))
+	}
 }
 
 // aside gives f as a driver that strips tags would: the outer tag beside the

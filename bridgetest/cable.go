@@ -1,0 +1,141 @@
+package bridgetest
+
+import (
+	"net"
+	"sync"
+
+	"github.com/ddfb540f/bridge"
+	"github.com/ddfb540f/bridge/frame"
+)
+
+// A wire is one direction of a cable: what goes in comes out Config.Latency later,
+// in order.
+type wire struct {
+	lab   *Lab
+	sink  func(frame.Frame) // takes what comes out
+	under int               // frames under way, at most Config.QueueLen
+	taken uint64            // frames that went in
+	cut   bool
+}
+
+// send puts a copy of f, as it goes on the wire, on its way.
+func (w *wire) send(f frame.Frame) error {
+	switch {
+	case w.cut:
+		return net.ErrClosed
+	case w.under >= w.lab.queueLen:
+		return bridge.ErrQueueFull
+	}
+	g := frame.Frame{Data: append([]byte(nil), f.Data...)} // as it is, if it is cut off: the switch is to refuse it
+	if f.WellFormed() {
+		g = frame.Frame{Data: f.AppendWire(nil), Owed: f.OwedOnWire()}
+	}
+	w.under++
+	w.taken++
+	w.lab.After(w.lab.latency, func() {
+		w.under--
+		if w.cut {
+			return
+		}
+		g.Time = w.lab.clock().UnixNano()
+		w.sink(g)
+	})
+	return nil
+}
+
+// A plug is the end of a cable that a bridge holds. Frames reach the bridge by
+// Receive or Xmit, never by ReadFrames.
+type plug struct {
+	out, in *wire         // from the bridge, and to it; both are cut by Close
+	closed  chan struct{} // by Close
+	once    sync.Once
+	stats   func() (bridge.IngressLedger, bridge.EgressLedger)
+	name    string
+}
+
+var _ bridge.FrameIO = (*plug)(nil)
+
+// newPlug makes the end of a cable whose other end is the given sink.
+func (l *Lab) newPlug(name string, farEnd func(frame.Frame)) *plug {
+	p := &plug{name: name, closed: make(chan struct{})}
+	p.out, p.in = &wire{lab: l, sink: farEnd}, &wire{lab: l}
+	return p
+}
+
+// ReadFrames waits for Close.
+func (p *plug) ReadFrames([]frame.Frame) (int, error) {
+	<-p.closed
+	return 0, net.ErrClosed
+}
+
+// WriteFrames puts fs on their way.
+func (p *plug) WriteFrames(fs []frame.Frame) (int, error) {
+	for i := range fs {
+		if err := p.out.send(fs[i]); err != nil {
+			return i, err
+		}
+	}
+	return len(fs), nil
+}
+
+// Close cuts the cable: what is under way is lost.
+func (p *plug) Close() error {
+	p.once.Do(func() {
+		p.out.cut, p.in.cut = true, true
+		close(p.closed)
+	})
+	return nil
+}
+
+// An End says where one end of a cable between two switches is plugged in. The
+// zero End is a port of the first switch as Linux adds it.
+type End struct {
+	Switch   string            // "": the first
+	PortName string            // "": p1, p2, ... as they are made in the lab
+	Port     bridge.PortConfig // Address zero: 02:bb:00:00:00:01 for p1, and so on
+}
+
+// A Cable connects two switches, or a switch to itself.
+type Cable struct{ A, B End }
+
+// AddCable connects two switches; A's port is made first. The errors are those of
+// bridge.Bridge.AddPort.
+func (l *Lab) AddCable(c Cable) error {
+	var a, b *plug
+	a = l.newPlug("", func(f frame.Frame) { b.in.sink(f) })
+	b = l.newPlug("", func(f frame.Frame) { a.in.sink(f) })
+	p, err := l.plugIn(a, c.A)
+	if err != nil {
+		return err
+	}
+	if _, err := l.plugIn(b, c.B); err != nil {
+		_ = p.Bridge().RemovePort(p) // it was just made
+		return err
+	}
+	return nil
+}
+
+// plugIn makes a port of the plug.
+func (l *Lab) plugIn(io *plug, e End) (*bridge.Port, error) {
+	b, err := l.lookup(e.Switch)
+	if err != nil {
+		return nil, err
+	}
+	if io.name = e.PortName; io.name == "" {
+		io.name = l.portName()
+	}
+	if e.Port.Address.IsZero() {
+		e.Port.Address = numberedMAC(0xbb, len(l.plugs)+1)
+	}
+	p, err := b.AddPort(io.name, io, e.Port)
+	if err != nil {
+		return nil, err
+	}
+	io.in.sink = func(f frame.Frame) { _ = p.Receive(f) } // what is refused is counted by the port
+	io.stats = func() (bridge.IngressLedger, bridge.EgressLedger) {
+		s := p.Stats()
+		return s.Ingress, s.Egress
+	}
+	l.plugs = append(l.plugs, io)
+	return p, nil
+}
