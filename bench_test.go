@@ -57,7 +57,9 @@ func benchBridge(tb testing.TB, macs int, c bridge.Config, pc bridge.PortConfig)
 	return b, ports
 }
 
-func benchMAC(i int) frame.MAC { return frame.MACFromUint64(0x020000000000 | uint64(i)*0x10001&0xffffffffff) }
+func benchMAC(i int) frame.MAC {
+	return frame.MACFromUint64(0x020000000000 | uint64(i)*0x10001&0xffffffffff)
+}
 
 func benchFrame(dst, src frame.MAC) frame.Frame {
 	d := make([]byte, 64)

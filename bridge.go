@@ -64,6 +64,7 @@ type Bridge struct {
 	events   events
 	trace    atomic.Pointer[Trace]
 	host     host
+	broken   broken
 
 	changing        sync.Mutex // orders the calls that wait for batches to end; taken before mu
 	mu              sync.Mutex // guards the making of the next config, and the fields below
@@ -268,7 +269,7 @@ func (b *Bridge) AddPort(name string, io FrameIO, c PortConfig) (*Port, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.serve.port(p)
+	b.serve.whileRunning(func() { b.startReaders(p) })
 	return p, nil
 }
 
@@ -306,6 +307,9 @@ func (x *tx) join(p *Port, c *PortConfig) error {
 // number is free again, its cable is closed. Its reader ends by itself. Error:
 // EINVAL for a port that is not of this bridge.
 func (b *Bridge) RemovePort(p *Port) error {
+	if p == nil {
+		return refuse("remove port", b.name, EINVAL, "the port is nil")
+	}
 	err := b.change("remove port", p.name, func(x *tx) error {
 		pc := x.cfg.conf(p)
 		if pc == nil {
@@ -342,8 +346,9 @@ func (p *Port) closeCables() {
 	}
 }
 
-// fail ends a port whose cable ended: it is closed and loses its carrier, and
-// stays a port until it is removed. Any number of calls is one.
+// fail ends a port whose cable ended: it is closed, and once no batch is in the
+// way it loses its carrier. It stays a port until it is removed. Any number of
+// calls is one.
 func (b *Bridge) fail(p *Port, err error) {
 	if !p.failing.CompareAndSwap(false, true) {
 		return
@@ -351,13 +356,33 @@ func (b *Bridge) fail(p *Port, err error) {
 	p.ended.Store(&err)
 	p.closeCables()
 	b.events.post(Event{Kind: EventPortFailed, Port: p.name, Err: err})
+	b.broken.mu.Lock()
+	defer b.broken.mu.Unlock()
+	b.broken.ports = append(b.broken.ports, p)
+	b.broken.any.Store(true)
 }
 
-// settleFailed takes the carrier from a port that has ended. It is called outside
-// of any batch.
-func (b *Bridge) settleFailed(p *Port) {
-	_ = p.onDevice("fail", func(i *PortInfo) error { i.Carrier = false; return nil },
-		func(x *tx) { x.link(p) }) // refused only by a bridge that is closed
+// broken is the ports whose cable has ended and that still have their carrier.
+type broken struct {
+	any   atomic.Bool // ports is not empty
+	mu    sync.Mutex  // guards ports
+	ports []*Port
+}
+
+// settleFailures takes the carrier from the ports that have ended. It is called
+// outside of any batch, with no lock held.
+func (b *Bridge) settleFailures() {
+	for b.broken.any.Load() {
+		b.broken.mu.Lock()
+		ports := b.broken.ports
+		b.broken.ports = nil
+		b.broken.any.Store(false)
+		b.broken.mu.Unlock()
+		for _, p := range ports {
+			_ = p.onDevice("fail", func(i *PortInfo) error { i.Carrier = false; return nil },
+				func(x *tx) { x.link(p) }) // refused only by a bridge that is closed
+		}
+	}
 }
 
 // SetUp brings the bridge's own device up or down. While it is down every port is
@@ -426,8 +451,9 @@ func (b *Bridge) SetAllMulti(on bool) error {
 }
 
 // Close ends the bridge: every cable is closed, Serve returns once its goroutines
-// have ended, and every further call answers an error matching net.ErrClosed. It
-// may be called more than once.
+// have ended, and every further configuration call answers an error matching
+// net.ErrClosed. It may be called more than once; from inside a batch it answers
+// ErrInBatch.
 func (b *Bridge) Close() error {
 	var cables []*Port
 	err := b.change("close", b.name, func(x *tx) error {

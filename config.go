@@ -126,6 +126,7 @@ func (b *Bridge) change(op, dev string, fn func(*tx) error) error {
 		return ErrInBatch
 	}
 	err := b.changeOrdered(op, dev, fn)
+	b.settleFailures()
 	b.events.deliver()
 	return err
 }

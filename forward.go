@@ -44,7 +44,7 @@ func (in *Input) forward(from *portConf, f *frame.Frame, num int) outcome {
 		return dropped(DropPortGone) // it left, and its entries are being purged
 	}
 	in.note(ProbeForward, to.p.name, f, KnownUnicast)
-	if to.backup != 0 && in.needsBackup(to) {
+	if to.backup != 0 && !(to.flags.has(flagUp) && to.flags.has(flagCarrier)) {
 		in.note(ProbeForward, to.p.name, f, ToBackup)
 		to = in.cfg.byNum[to.backup]
 	}
@@ -53,11 +53,6 @@ func (in *Input) forward(from *portConf, f *frame.Frame, num int) outcome {
 	}
 	in.egress(to, f)
 	return used()
-}
-
-// needsBackup says whether a port's backup is to take over for it.
-func (in *Input) needsBackup(pc *portConf) bool {
-	return !pc.flags.has(flagCarrier) || in.cfg.rules.backupWhenDown && !pc.flags.has(flagUp)
 }
 
 // egress is __br_forward and br_dev_queue_push_xmit: the frame, in a view of its
@@ -112,7 +107,8 @@ func (in *Input) flush() {
 		} else {
 			in.write(v.p, v.p.queues[in.index%len(v.p.queues)], &v.p.tx, &v.p.caps, v.fs)
 		}
-		clear(v.fs)
+		clear(v.fs) // keep no hold on the memory of others
+		clear(in.plain)
 		v.fs, v.p = v.fs[:0], nil
 	}
 	in.touched = in.touched[:0]
@@ -171,17 +167,9 @@ func (in *Input) writeFailed(p *Port, fs []frame.Frame, err error) (n int, why D
 	case p == nil:
 		in.b.host.fail(err)
 	case !p.left.Load(): // else it was closed because it left
-		in.fail(p, err)
+		in.b.fail(p, err)
 	}
 	return len(fs), DropPortGone
-}
-
-// fail ends a port from inside a batch; the rest is done at the batch's end.
-func (in *Input) fail(p *Port, err error) {
-	if !p.failing.Load() {
-		in.b.fail(p, err)
-		in.failed = append(in.failed, p)
-	}
 }
 
 // writeOnce calls the driver, under the queue's lock, and keeps its panic and its

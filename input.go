@@ -48,7 +48,6 @@ type Input struct {
 	pushed  []byte   // frames whose tag went back into the payload
 	flat    []byte   // frames put together for cables that take plain bytes
 	plain   []frame.Frame
-	failed  []*Port // ports whose cable ended in this batch
 	tally   tally
 	ctr     *counters
 }
@@ -153,13 +152,7 @@ func (in *Input) end() {
 		in.running.Store(0)
 	}
 	in.ctr.add(&in.tally)
-	if len(in.failed) > 0 {
-		for _, p := range in.failed {
-			in.b.settleFailed(p)
-		}
-		clear(in.failed)
-		in.failed = in.failed[:0]
-	}
+	in.b.settleFailures()
 	in.b.events.deliver()
 }
 
@@ -201,11 +194,11 @@ func (in *Input) receive(f *frame.Frame) (outcome, error) {
 		return dropped(DropLinkDown), refuse("receive", in.port.name, EIO, "the port's device is down")
 	}
 	in.tally.bytes += uint64(f.WireLen())
-	if !owesSanely(f) {
-		return dropped(DropBadOffload), nil
-	}
 	if !f.Lift() {
 		return dropped(DropTaggedRunt), nil
+	}
+	if !owesSanely(f) {
+		return dropped(DropBadOffload), nil
 	}
 	return in.handleFrame(pc, f), nil
 }
@@ -218,14 +211,17 @@ func owesSanely(f *frame.Frame) bool {
 		return true
 	}
 	const needsCsum = 1
+	head := len(f.Data) - f.Len() + frame.HeaderLen // where the payload begins in Data
 	end := int(o.CsumStart) + int(o.CsumOffset) + 2
 	switch {
 	case o.Flags&^needsCsum != 0, o.Flags == 0 && o.GSO():
 		return false
-	case o.Flags&needsCsum != 0 && (int(o.CsumStart) < frame.HeaderLen || end > len(f.Data)):
+	case o.Flags&needsCsum != 0 && (int(o.CsumStart) < head || end > len(f.Data)):
 		return false
-	case o.GSO() && (o.GSOSize == 0 || int(o.HdrLen) > len(f.Data)):
+	case o.GSO() && (o.GSOSize == 0 || int(o.HdrLen) > len(f.Data) || int(o.HdrLen) < head):
 		return false
+	case end > 0xffff-frame.TagLen:
+		return false // the offsets would not hold with a tag in front
 	}
 	return true
 }
@@ -292,11 +288,19 @@ func (in *Input) pass(pc *portConf, f *frame.Frame) {
 	}
 }
 
-// guard runs a user's function; its panic ends the ingress port, and nothing else.
+// guard runs a user's function; its panic ends the cable that the frame came from,
+// and nothing else.
 func (in *Input) guard(fn func()) {
 	defer func() {
-		if r := recover(); r != nil && in.port != nil {
-			in.fail(in.port, fmt.Errorf("bridge: a callback panicked: %v", r))
+		r := recover()
+		if r == nil {
+			return
+		}
+		err := fmt.Errorf("bridge: a callback panicked: %v", r)
+		if in.port == nil {
+			in.b.host.fail(err)
+		} else {
+			in.b.fail(in.port, err)
 		}
 	}()
 	fn()

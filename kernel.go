@@ -54,16 +54,14 @@ func ParseKernel(release string) (Kernel, error) {
 
 // rules is one predicate for each behaviour that changed between releases.
 type rules struct {
-	mab            bool // MAB is known [6.2]
-	localVLAN0     bool // fdb_local_vlan_0 is known [6.18]
-	backupWhenDown bool // a backup port takes over for one that is admin down too [6.18]
+	mab        bool // MAB is known [6.2]
+	localVLAN0 bool // fdb_local_vlan_0 is known [6.18]
 }
 
 func rulesOf(k Kernel) rules {
 	since := func(r Kernel) bool { return k == KernelNewest || k >= r }
 	return rules{
-		mab:            since(Linux6_2),
-		localVLAN0:     since(Linux6_18),
-		backupWhenDown: since(Linux6_18),
+		mab:        since(Linux6_2),
+		localVLAN0: since(Linux6_18),
 	}
 }

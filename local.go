@@ -72,10 +72,10 @@ func (b *Bridge) AttachHost(io FrameIO, c HostConfig) error {
 	}
 	h.cable.Store(&hostCable{q: queue{io: io}, caps: c.Caps})
 	h.mu.Unlock()
-	b.serve.mu.Lock()
-	defer b.serve.mu.Unlock()
-	if b.serve.run {
-		h.startReader()
+	b.serve.whileRunning(h.startReader)
+	if b.cfg.Load().closed {
+		h.close() // Close came in between
+		return errClosed
 	}
 	return nil
 }

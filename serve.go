@@ -21,8 +21,9 @@ const batchSize = 64
 type serving struct {
 	done chan struct{} // closed by stop
 	once sync.Once
-	mu   sync.Mutex // guards running and the start of readers
-	run  bool
+	mu   sync.Mutex // guards the rest, and the start of goroutines
+	run  bool       // Serve was called
+	over bool       // Serve waits for its goroutines: no more are started
 	wg   sync.WaitGroup
 }
 
@@ -51,18 +52,19 @@ func (b *Bridge) Serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = b.Close() })
 	defer stop()
 	<-s.done
-	s.mu.Lock() // nobody is starting a reader now, and with the bridge closed nobody will
+	s.mu.Lock()
+	s.over = true
 	s.mu.Unlock()
 	s.wg.Wait()
 	return nil
 }
 
-// port starts the readers of a port that joined while Serve runs.
-func (s *serving) port(p *Port) {
+// whileRunning starts something if Serve runs; if it does not yet, Serve will.
+func (s *serving) whileRunning(start func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.run {
-		p.b.startReaders(p)
+	if s.run && !s.over {
+		start()
 	}
 }
 
@@ -76,7 +78,8 @@ func (b *Bridge) startReaders(p *Port) {
 		b.serve.wg.Go(func() { // ends when the cable is closed or fails
 			if err := in.pump(q.io); err != nil && !p.left.Load() {
 				b.fail(p, err)
-				b.settleFailed(p)
+				b.settleFailures()
+				b.events.deliver()
 			}
 		})
 	}

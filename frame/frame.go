@@ -233,7 +233,7 @@ func (f *Frame) OwedOnWire() Offload {
 		o.CsumStart = uint16(int(o.CsumStart) + shift)
 	}
 	if o.HdrLen != 0 {
-		o.HdrLen = uint16(int(o.HdrLen) + shift)
+		o.HdrLen = uint16(max(int(o.HdrLen)+shift, 0))
 	}
 	return o
 }
