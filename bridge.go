@@ -225,14 +225,6 @@ func (b *Bridge) Ports() []*Port {
 	return ps
 }
 
-// portName is for events.
-func (b *Bridge) portName(n int) string {
-	if cfg := b.cfg.Load(); n < len(cfg.byNum) && cfg.byNum[n] != nil {
-		return cfg.byNum[n].p.name
-	}
-	return ""
-}
-
 // SetTrace has every frame watched by t from the next batch on; nil ends it.
 func (b *Bridge) SetTrace(t Trace) {
 	if t == nil {
@@ -250,7 +242,7 @@ func (b *Bridge) SetTrace(t Trace) {
 func (b *Bridge) AddPort(name string, io FrameIO, c PortConfig) (*Port, error) {
 	p := &Port{b: b, name: name, caps: c.Caps, fdbLimit: c.FDBLimit, onPass: c.OnPass}
 	for _, q := range append([]FrameIO{io}, c.Queues...) {
-		p.queues = append(p.queues, &queue{io: q})
+		p.queues = append(p.queues, &queue{p: p, io: q})
 	}
 	err := b.change("add port", name, func(x *tx) error {
 		for _, q := range p.queues {
@@ -291,6 +283,10 @@ func (x *tx) join(p *Port, c *PortConfig) error {
 	}
 	x.cfg.byNum[p.num] = pc
 	x.cfg.ports = slices.Insert(x.cfg.ports, 0, pc)
+	x.before = append(x.before, func() {
+		x.b.fdb.name(p.num, p.name)
+		x.b.events.post(Event{Kind: EventPortAdd, Port: p.name})
+	})
 	x.addLocal(p, pc.info.Address, 0)
 	vs := c.VLANs
 	if vs == nil && x.cfg.info.VLANDefaultPVID != 0 {
@@ -299,7 +295,6 @@ func (x *tx) join(p *Port, c *PortConfig) error {
 	vlanDev{x, p}.set(vs)
 	x.readdress = true
 	x.link(p)
-	x.events = append(x.events, Event{Kind: EventPortAdd, Port: p.name})
 	return nil
 }
 
@@ -342,7 +337,7 @@ func (b *Bridge) RemovePort(p *Port) error {
 
 func (p *Port) closeCables() {
 	for _, q := range p.queues {
-		_ = q.io.Close() // closing again is allowed, and there is nobody to tell
+		q.close()
 	}
 }
 
@@ -360,6 +355,15 @@ func (b *Bridge) fail(p *Port, err error) {
 	defer b.broken.mu.Unlock()
 	b.broken.ports = append(b.broken.ports, p)
 	b.broken.any.Store(true)
+}
+
+// end is fail for a cable of whomever.
+func (b *Bridge) end(q *queue, err error) {
+	if q.p == nil {
+		b.host.fail(err)
+		return
+	}
+	b.fail(q.p, err)
 }
 
 // broken is the ports whose cable has ended and that still have their carrier.

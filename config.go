@@ -126,8 +126,7 @@ func (b *Bridge) change(op, dev string, fn func(*tx) error) error {
 		return ErrInBatch
 	}
 	err := b.changeOrdered(op, dev, fn)
-	b.settleFailures()
-	b.events.deliver()
+	b.afterwards()
 	return err
 }
 
@@ -355,8 +354,8 @@ const driverPatience = time.Second
 func (b *Bridge) outwait(in *Input, epoch uint64) {
 	pause := 5 * time.Microsecond
 	for waited := time.Duration(0); in.epoch.Load() == epoch; waited += pause {
-		if p := in.writing.Load(); p != nil && waited > driverPatience {
-			b.fail(p, errors.New("bridge: the cable kept a write from ending"))
+		if q := in.writing.Load(); q != nil && waited > driverPatience {
+			b.end(q, errors.New("bridge: the cable kept a write from ending"))
 			if waited > 2*driverPatience {
 				return
 			}

@@ -94,9 +94,10 @@ type FDB struct {
 	tab    atomic.Pointer[fdbTable]
 	k0, k1 uint64 // hash key, so that no sender can choose addresses that collide
 
-	mu      sync.Mutex  // orders every change of tab but refreshes
-	learned int         // entries with fdbLearned; guarded by mu
-	perPort map[int]int // of these, by port number; guarded by mu
+	mu      sync.Mutex     // orders every change of tab but refreshes
+	learned int            // entries with fdbLearned; guarded by mu
+	perPort map[int]int    // of these, by port number; guarded by mu
+	names   map[int]string // of the ports that may have entries, for events; guarded by mu
 	refused atomic.Uint64
 }
 
@@ -120,7 +121,7 @@ func (s *fdbSlot) store(v fdbVal) { s.val.Store(uint64(v)) }
 
 func (f *FDB) init(b *Bridge, k0, k1 uint64) {
 	f.b, f.k0, f.k1 = b, k0, k1|1
-	f.perPort = map[int]int{}
+	f.perPort, f.names = map[int]int{}, map[int]string{}
 	f.tab.Store(newFDBTable(fdbMinSlots))
 }
 
@@ -279,8 +280,17 @@ func (f *FDB) collect(now, hold stamp) (next stamp) {
 	return now + max(delay, 10)
 }
 
+// post tells of a change. f.mu must be held.
 func (f *FDB) post(kind EventKind, k uint64, v fdbVal) {
 	if f.b.events.watched() {
-		f.b.events.post(Event{Kind: kind, Port: f.b.portName(v.port()), MAC: keyMAC(k), VID: keyVID(k)})
+		f.b.events.post(Event{Kind: kind, Port: f.names[v.port()], MAC: keyMAC(k), VID: keyVID(k)})
 	}
+}
+
+// name gives a port number a name, before the port has its first entry; purgePort
+// takes it away.
+func (f *FDB) name(port int, name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.names[port] = name
 }

@@ -75,21 +75,23 @@ func (in *Input) learnNew(pc *portConf, src frame.MAC, vid frame.VID, extra fdbV
 	if !extra.has(fdbUser) {
 		v |= fdbLearned
 	}
-	if in.dry != nil {
-		*in.dry = overlay{k, v, true}
-		return Learned
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, _, _, ok := f.find(k); ok {
+	_, _, _, there := f.find(k)
+	cfg := in.b.cfg.Load()
+	switch {
+	case there:
 		return Refreshed // another reader was here first
-	}
-	if !in.b.cfg.Load().mayLearn(pc, vid) {
+	case !cfg.mayLearn(pc, vid):
 		return NotLearnedState
-	}
-	if v.has(fdbLearned) && !f.roomLocked(in.b.cfg.Load(), pc) {
-		f.refused.Add(1)
+	case v.has(fdbLearned) && !f.roomLocked(cfg, pc):
+		if in.dry == nil {
+			f.refused.Add(1)
+		}
 		return NotLearnedLimit
+	case in.dry != nil:
+		*in.dry = overlay{k, v, true}
+		return Learned
 	}
 	f.insertLocked(k, v)
 	f.post(EventFDBAdd, k, v)

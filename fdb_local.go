@@ -135,6 +135,7 @@ func (c *config) heir(k uint64, owner int) (port int, ok bool) {
 func (f *FDB) purgePort(cfg *config, port int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	defer delete(f.names, port)
 	f.eachLocked(func(t *fdbTable, slot uint64, k uint64, v fdbVal) {
 		switch {
 		case v.port() != port:

@@ -206,7 +206,7 @@ func (f *FDB) external(port int, r FDBRequest, vid frame.VID) {
 		f.post(EventFDBAdd, k, makeVal(port, flags, now))
 		return
 	}
-	f.replaceLocked(t, slot, v.to(port).at(now)&^fdbLearned|flags)
+	f.replaceLocked(t, slot, v.to(port).at(now)&^(fdbLearned|fdbLocked)|flags)
 	f.post(EventFDBChange, k, v.to(port))
 }
 
@@ -289,19 +289,23 @@ type FDBFlush struct {
 // bits that cannot be asked for, and for a port of no bridge or another one.
 func (f *FDB) Flush(w FDBFlush) (n int, err error) {
 	const op = "fdb flush"
+	defer f.b.events.deliver()
+	f.b.mu.Lock() // no port leaves meanwhile, and none gets its number
+	defer f.b.mu.Unlock()
+	cfg := f.b.cfg.Load()
 	switch {
+	case cfg.closed:
+		return 0, errClosed
 	case w.VID != nil && (*w.VID == 0 || *w.VID > frame.MaxVID):
 		return 0, refuse(op, f.b.name, EINVAL, "invalid VLAN id, it must be 1 to 4094")
 	case w.StateMask&^(NUDPermanent|NUDNoARP) != 0:
 		return 0, refuse(op, f.b.name, EINVAL, "only permanent and noarp can be asked for")
 	case w.FlagsMask&^(NTFUse|NTFExtLearned|NTFSticky|NTFOffloaded) != 0:
 		return 0, refuse(op, f.b.name, EINVAL, "only use, extern_learn, sticky and offloaded can be asked for")
-	case w.Port != nil && f.b.cfg.Load().conf(w.Port) == nil:
+	case w.Port != nil && cfg.conf(w.Port) == nil:
 		return 0, refuse(op, w.Port.name, EINVAL, "not a port of this bridge")
 	}
-	n = f.flushIf(w.fits)
-	f.b.events.deliver()
-	return n, nil
+	return f.flushIf(w.fits), nil
 }
 
 func (w FDBFlush) fits(k uint64, v fdbVal) bool {

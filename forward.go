@@ -105,7 +105,7 @@ func (in *Input) flush() {
 		if v.p == nil {
 			in.writeHost(v.fs)
 		} else {
-			in.write(v.p, v.p.queues[in.index%len(v.p.queues)], &v.p.tx, &v.p.caps, v.fs)
+			in.write(v.p.queues[in.index%len(v.p.queues)], &v.p.tx, &v.p.caps, v.fs)
 		}
 		clear(v.fs) // keep no hold on the memory of others
 		clear(in.plain)
@@ -116,15 +116,15 @@ func (in *Input) flush() {
 }
 
 // write sends frames to one cable and accounts for each.
-func (in *Input) write(p *Port, q *queue, tx *txCounters, caps *Caps, fs []frame.Frame) {
+func (in *Input) write(q *queue, tx *txCounters, caps *Caps, fs []frame.Frame) {
 	if in.watched {
-		in.noteXmit(p, caps, fs)
+		in.noteXmit(q.p, caps, fs)
 	}
 	fs = in.suit(fs, caps, tx)
 	tx.offered.Add(uint64(len(fs)))
 	var sent, bytes uint64
 	for len(fs) > 0 {
-		n, err := in.writeOnce(p, q, fs)
+		n, err := in.writeOnce(q, fs)
 		for i := range fs[:n] {
 			bytes += uint64(fs[i].WireLen())
 		}
@@ -136,7 +136,7 @@ func (in *Input) write(p *Port, q *queue, tx *txCounters, caps *Caps, fs []frame
 		if err == nil {
 			break
 		}
-		k, why := in.writeFailed(p, fs, err)
+		k, why := in.writeFailed(q, fs, err)
 		tx.refused[why].Add(uint64(k))
 		fs = fs[k:]
 	}
@@ -147,7 +147,7 @@ func (in *Input) write(p *Port, q *queue, tx *txCounters, caps *Caps, fs []frame
 }
 
 // writeFailed judges a cable's error: how many of fs are refused by it, and why.
-func (in *Input) writeFailed(p *Port, fs []frame.Frame, err error) (n int, why DropReason) {
+func (in *Input) writeFailed(q *queue, fs []frame.Frame, err error) (n int, why DropReason) {
 	var one *FrameError
 	switch {
 	case errors.Is(err, ErrQueueFull):
@@ -158,27 +158,24 @@ func (in *Input) writeFailed(p *Port, fs []frame.Frame, err error) (n int, why D
 		}
 		return 1, one.Reason
 	case errors.Is(err, ENETDOWN):
-		if p != nil && p.linkDown.CompareAndSwap(false, true) {
+		if p := q.p; p != nil && p.linkDown.CompareAndSwap(false, true) {
 			in.b.events.post(Event{Kind: EventCableDown, Port: p.name, Err: err})
 		}
 		return len(fs), DropPortDown
 	}
-	switch {
-	case p == nil:
-		in.b.host.fail(err)
-	case !p.left.Load(): // else it was closed because it left
-		in.b.fail(p, err)
+	if q.p == nil || !q.p.left.Load() { // else it was closed because it left
+		in.b.end(q, err)
 	}
 	return len(fs), DropPortGone
 }
 
 // writeOnce calls the driver, under the queue's lock, and keeps its panic and its
 // arithmetic from the rest.
-func (in *Input) writeOnce(p *Port, q *queue, fs []frame.Frame) (n int, err error) {
-	if p != nil && (p.failing.Load() || p.left.Load()) {
+func (in *Input) writeOnce(q *queue, fs []frame.Frame) (n int, err error) {
+	if p := q.p; p != nil && (p.failing.Load() || p.left.Load()) {
 		return 0, net.ErrClosed
 	}
-	in.writing.Store(p)
+	in.writing.Store(q)
 	q.mu.Lock()
 	defer func() {
 		q.mu.Unlock()

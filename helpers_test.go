@@ -2,6 +2,8 @@ package bridge_test
 
 import (
 	"bytes"
+	"fmt"
+	"hash/crc32"
 	"net"
 	"slices"
 	"sync"
@@ -297,6 +299,15 @@ func sameDeliveries(a, b []delivery) bool {
 		}
 	}
 	return true
+}
+
+// brief is deliveries in lines that can be read, and that differ if any byte does.
+func brief(ds []delivery) []string {
+	lines := []string{}
+	for _, d := range ds {
+		lines = append(lines, fmt.Sprintf("%s %d bytes % x.. %08x", d.dev, len(d.wire), d.wire[:22], crc32.ChecksumIEEE(d.wire)))
+	}
+	return lines
 }
 
 // snapshot is everything about a bridge that can be configured or learned.

@@ -25,10 +25,10 @@ type Input struct {
 	port  *Port // nil: the host
 	index int   // which of the egress port's queues it writes to, modulo their number
 
-	epoch   atomic.Uint64        // odd while in a batch; changes wait for it
-	running atomic.Uint64        // the goroutine of the batch, where it is known
-	writing atomic.Pointer[Port] // whose cable is being written to
-	owner   uint64               // the goroutine that always uses this Input, if there is one
+	epoch   atomic.Uint64         // odd while in a batch; changes wait for it
+	running atomic.Uint64         // the goroutine of the batch, where it is known
+	writing atomic.Pointer[queue] // the cable that is being written to
+	owner   uint64                // the goroutine that always uses this Input, if there is one
 
 	// One frame.
 	cfg      *config
@@ -87,12 +87,13 @@ func (p *Port) Input() *Input {
 // Receive is Input.Receive for those who need not be fast: it may be called by any
 // goroutine, and the calls take turns.
 func (p *Port) Receive(fs ...frame.Frame) error {
+	defer p.b.afterwards() // once the lock is free
 	p.easy.Lock()
 	defer p.easy.Unlock()
 	if p.easy.in == nil {
 		p.easy.in = p.Input()
 	}
-	return p.easy.in.Receive(fs)
+	return p.easy.in.carry(fs)
 }
 
 // Receive takes frames as they come from a cable: it decides each, writes what is
@@ -102,6 +103,12 @@ func (p *Port) Receive(fs ...frame.Frame) error {
 // shorter than 14 bytes, EIO while the device is down. That the bridge drops a
 // frame is no error.
 func (in *Input) Receive(fs []frame.Frame) error {
+	defer in.b.afterwards()
+	return in.carry(fs)
+}
+
+// carry takes frames batch by batch.
+func (in *Input) carry(fs []frame.Frame) error {
 	var first error
 	for len(fs) > 0 {
 		n := min(len(fs), batchSize)
@@ -145,15 +152,19 @@ func (in *Input) begin(n int) {
 	in.now = max(in.now, in.b.stamp())
 }
 
-// end takes the mark away and then does what must not be done inside a batch.
+// end takes the mark away.
 func (in *Input) end() {
 	in.epoch.Add(1)
 	if in.running.Load() != 0 {
 		in.running.Store(0)
 	}
 	in.ctr.add(&in.tally)
-	in.b.settleFailures()
-	in.b.events.deliver()
+}
+
+// afterwards does what must not be done inside a batch, or with a lock held.
+func (b *Bridge) afterwards() {
+	b.settleFailures()
+	b.events.deliver()
 }
 
 func (in *Input) account(o outcome) {
@@ -344,14 +355,14 @@ func (in *Input) authorised(pc *portConf, f *frame.Frame) bool {
 	d := LockedAuthorised
 	switch {
 	case !ok && pc.flags.has(flagMAB):
-		in.learnNew(pc, in.header.src, in.vid, fdbLocked)
+		in.learn(pc, in.header.src, in.vid, fdbLocked)
 		d = LockedNoted
 	case !ok:
 		d = LockedUnknown
 	case v.port() != pc.num || v.has(fdbLocal):
 		d = LockedElsewhere
 	case v.has(fdbLocked):
-		in.refresh(v, in.header.src, in.vid)
+		in.learn(pc, in.header.src, in.vid, fdbLocked)
 		d = LockedNoted
 	}
 	in.note(ProbeLocked, pc.p.name, f, d)

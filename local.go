@@ -95,14 +95,14 @@ func (h *host) startReader() {
 
 func (h *host) close() {
 	if c := h.cable.Load(); c != nil && c.dead.CompareAndSwap(false, true) {
-		_ = c.q.io.Close()
+		c.q.close()
 	}
 }
 
 // fail ends the host's cable; the bridge goes on without it.
 func (h *host) fail(err error) {
 	if c := h.cable.Load(); c != nil && c.dead.CompareAndSwap(false, true) {
-		_ = c.q.io.Close()
+		c.q.close()
 		h.b.events.post(Event{Kind: EventPortFailed, Port: h.b.name, Err: err})
 	}
 }
@@ -138,9 +138,10 @@ func (b *Bridge) Stats() (s HostStats) {
 // packet socket: EINVAL (shorter than 14 bytes), ENETDOWN, EMSGSIZE. That the
 // bridge drops a frame is no error.
 func (b *Bridge) Xmit(f frame.Frame) error {
+	defer b.afterwards() // once the lock is free
 	b.host.xmit.Lock()
 	defer b.host.xmit.Unlock()
-	return b.host.in.Receive([]frame.Frame{f})
+	return b.host.in.carry([]frame.Frame{f})
 }
 
 // devXmit is the host's door, and br_dev_xmit.
@@ -224,5 +225,5 @@ func (in *Input) writeHost(fs []frame.Frame) {
 		h.tx.refuse(len(fs), DropNoHost)
 		return
 	}
-	in.write(nil, &c.q, &h.tx, &c.caps, fs)
+	in.write(&c.q, &h.tx, &c.caps, fs)
 }

@@ -29,7 +29,10 @@ func (b *Bridge) mdb(op string, r MDBRequest) error {
 	if r.Port != nil {
 		dev = r.Port.name
 	}
-	if !b.cfg.Load().info.McastSnooping {
+	switch cfg := b.cfg.Load(); {
+	case cfg.closed:
+		return errClosed
+	case !cfg.info.McastSnooping:
 		return refuse(op, dev, EINVAL, "bridge's multicast processing is disabled")
 	}
 	return refuse(op, dev, EOPNOTSUPP, "the multicast database is not built yet")

@@ -74,8 +74,16 @@ type Port struct {
 
 // A queue is one FrameIO of a port, or of the host.
 type queue struct {
+	p  *Port      // nil: the host
 	mu sync.Mutex // one writer at a time
 	io FrameIO
+}
+
+// close closes the cable. That it was closed before is allowed, and there is nobody
+// to tell of an error or a panic.
+func (q *queue) close() {
+	defer func() { _ = recover() }()
+	_ = q.io.Close()
 }
 
 // Name is the name under which the port joined.

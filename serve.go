@@ -33,9 +33,13 @@ func (s *serving) stop() { s.once.Do(func() { close(s.done) }) }
 
 // Serve reads every cable, of ports that join later too, and runs the timers,
 // until ctx ends or Close is called; then the bridge is closed, and Serve returns
-// nil once every goroutine it started has ended. It can be called once: EBUSY.
+// nil once every goroutine it started has ended. It can be called once: EBUSY; on a
+// closed bridge it answers an error matching net.ErrClosed.
 func (b *Bridge) Serve(ctx context.Context) error {
 	s := &b.serve
+	if b.cfg.Load().closed {
+		return errClosed
+	}
 	s.mu.Lock()
 	if s.run {
 		s.mu.Unlock()
@@ -78,8 +82,7 @@ func (b *Bridge) startReaders(p *Port) {
 		b.serve.wg.Go(func() { // ends when the cable is closed or fails
 			if err := in.pump(q.io); err != nil && !p.left.Load() {
 				b.fail(p, err)
-				b.settleFailures()
-				b.events.deliver()
+				b.afterwards()
 			}
 		})
 	}

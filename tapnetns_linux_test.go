@@ -188,17 +188,13 @@ func tapWire(mark byte, length int) []byte {
 	return b
 }
 
-// tapPeer is the kernel's end of a TAP: a packet socket on the interface.
-type tapPeer struct {
-	t  testing.TB
-	fd int
-}
-
-func newTAPPeer(t testing.TB, ns, ifname string) *tapPeer {
+// tapSocket opens a packet socket on an interface, which sees what the interface
+// receives and sends on it.
+func tapSocket(t testing.TB, ns, ifname string) int {
 	t.Helper()
-	p := &tapPeer{t: t, fd: -1}
+	fd := -1
 	tapIn(t, ns, func() (err error) {
-		p.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}
@@ -206,25 +202,62 @@ func newTAPPeer(t testing.TB, ns, ifname string) *tapPeer {
 		if err != nil {
 			return err
 		}
-		if err := unix.IoctlIfreq(p.fd, unix.SIOCGIFINDEX, r); err != nil {
+		if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, r); err != nil {
 			return err
 		}
 		for _, opt := range []int{unix.PACKET_AUXDATA, unix.PACKET_IGNORE_OUTGOING} {
-			if err := unix.SetsockoptInt(p.fd, unix.SOL_PACKET, opt, 1); err != nil {
+			if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, opt, 1); err != nil {
 				return err
 			}
 		}
-		five := unix.Timeval{Sec: 5}
-		if err := unix.SetsockoptTimeval(p.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &five); err != nil {
-			return err
-		}
-		if err := unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20); err != nil {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 64<<20); err != nil {
 			return err
 		}
 		all := uint16(unix.ETH_P_ALL)
-		return unix.Bind(p.fd, &unix.SockaddrLinklayer{Protocol: all<<8 | all>>8, Ifindex: int(r.Uint32())})
+		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all<<8 | all>>8, Ifindex: int(r.Uint32())})
 	})
+	return fd
+}
+
+// tapReceive gives the next frame that the socket got, with the outer tag, which
+// the kernel tells apart from it, back in its place.
+func tapReceive(fd int, buf, oob []byte) ([]byte, error) {
+	n, oobn, _, _, err := unix.Recvmsg(fd, buf, oob, 0)
+	if err != nil {
+		return nil, err
+	}
+	msgs, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range msgs {
+		// struct tpacket_auxdata: status, len, snaplen, mac, net, vlan_tci, vlan_tpid
+		if m.Header.Level != unix.SOL_PACKET || m.Header.Type != unix.PACKET_AUXDATA ||
+			binary.NativeEndian.Uint32(m.Data)&unix.TP_STATUS_VLAN_VALID == 0 {
+			continue
+		}
+		tag := frame.Tag{
+			TCI:  binary.NativeEndian.Uint16(m.Data[16:]),
+			TPID: frame.EtherType(binary.NativeEndian.Uint16(m.Data[18:])),
+		}
+		return (&frame.Frame{Data: buf[:n], Tag: tag}).AppendWire(nil), nil
+	}
+	return slices.Clone(buf[:n]), nil
+}
+
+// tapPeer is the kernel's end of a TAP: a packet socket on the interface.
+type tapPeer struct {
+	t        testing.TB
+	fd       int
+	buf, oob []byte
+}
+
+func newTAPPeer(t testing.TB, ns, ifname string) *tapPeer {
+	t.Helper()
+	p := &tapPeer{t: t, fd: tapSocket(t, ns, ifname), buf: make([]byte, 1<<17), oob: make([]byte, 256)}
 	t.Cleanup(func() { unix.Close(p.fd) })
+	five := unix.Timeval{Sec: 5}
+	require.NoError(t, unix.SetsockoptTimeval(p.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &five))
 	return p
 }
 
@@ -235,32 +268,15 @@ func (p *tapPeer) send(wire []byte) {
 	require.NoError(p.t, err)
 }
 
-// receive gives the next frame of these tests that the interface received, with
-// the outer tag back in its place.
+// receive gives the next frame of these tests that the interface received.
 func (p *tapPeer) receive() []byte {
 	p.t.Helper()
-	buf, oob := make([]byte, 1<<17), make([]byte, 256)
 	for {
-		n, oobn, _, _, err := unix.Recvmsg(p.fd, buf, oob, 0)
+		wire, err := tapReceive(p.fd, p.buf, p.oob)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		require.NoError(p.t, err)
-		wire := slices.Clone(buf[:n])
-		msgs, err := unix.ParseSocketControlMessage(oob[:oobn])
-		require.NoError(p.t, err)
-		for _, m := range msgs {
-			// struct tpacket_auxdata: status, len, snaplen, mac, net, vlan_tci, vlan_tpid
-			if m.Header.Level != unix.SOL_PACKET || m.Header.Type != unix.PACKET_AUXDATA ||
-				binary.NativeEndian.Uint32(m.Data)&unix.TP_STATUS_VLAN_VALID == 0 {
-				continue
-			}
-			tag := frame.Tag{
-				TCI:  binary.NativeEndian.Uint16(m.Data[16:]),
-				TPID: frame.EtherType(binary.NativeEndian.Uint16(m.Data[18:])),
-			}
-			wire = (&frame.Frame{Data: wire, Tag: tag}).AppendWire(nil)
-		}
 		if tapOurs(wire) {
 			return wire
 		}

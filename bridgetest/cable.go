@@ -1,6 +1,7 @@
 package bridgetest
 
 import (
+	"fmt"
 	"net"
 	"sync"
 
@@ -43,23 +44,22 @@ func (w *wire) send(f frame.Frame) error {
 	return nil
 }
 
-// A plug is the end of a cable that a bridge holds. Frames reach the bridge by
-// Receive or Xmit, never by ReadFrames.
+// A plug is the end of a cable that a bridge holds. What comes out there goes to
+// the bridge by Receive or Xmit, never by ReadFrames.
 type plug struct {
-	out, in *wire         // from the bridge, and to it; both are cut by Close
+	name    string
+	out     *wire             // from the bridge; cut by Close
+	receive func(frame.Frame) // to the bridge
+	stats   func() (bridge.IngressLedger, bridge.EgressLedger)
 	closed  chan struct{} // by Close
 	once    sync.Once
-	stats   func() (bridge.IngressLedger, bridge.EgressLedger)
-	name    string
 }
 
 var _ bridge.FrameIO = (*plug)(nil)
 
-// newPlug makes the end of a cable whose other end is the given sink.
-func (l *Lab) newPlug(name string, farEnd func(frame.Frame)) *plug {
-	p := &plug{name: name, closed: make(chan struct{})}
-	p.out, p.in = &wire{lab: l, sink: farEnd}, &wire{lab: l}
-	return p
+// newPlug makes the end of a cable; what the bridge writes to it comes out at sink.
+func (l *Lab) newPlug(sink func(frame.Frame)) *plug {
+	return &plug{out: &wire{lab: l, sink: sink}, closed: make(chan struct{})}
 }
 
 // ReadFrames waits for Close.
@@ -78,10 +78,10 @@ func (p *plug) WriteFrames(fs []frame.Frame) (int, error) {
 	return len(fs), nil
 }
 
-// Close cuts the cable: what is under way is lost.
+// Close cuts the cable: what is on its way from the bridge is lost.
 func (p *plug) Close() error {
 	p.once.Do(func() {
-		p.out.cut, p.in.cut = true, true
+		p.out.cut = true
 		close(p.closed)
 	})
 	return nil
@@ -102,8 +102,8 @@ type Cable struct{ A, B End }
 // bridge.Bridge.AddPort.
 func (l *Lab) AddCable(c Cable) error {
 	var a, b *plug
-	a = l.newPlug("", func(f frame.Frame) { b.in.sink(f) })
-	b = l.newPlug("", func(f frame.Frame) { a.in.sink(f) })
+	a = l.newPlug(func(f frame.Frame) { b.receive(f) })
+	b = l.newPlug(func(f frame.Frame) { a.receive(f) })
 	p, err := l.plugIn(a, c.A)
 	if err != nil {
 		return err
@@ -117,25 +117,26 @@ func (l *Lab) AddCable(c Cable) error {
 
 // plugIn makes a port of the plug.
 func (l *Lab) plugIn(io *plug, e End) (*bridge.Port, error) {
-	b, err := l.lookup(e.Switch)
+	b, err := l.findSwitch(e.Switch)
 	if err != nil {
 		return nil, err
 	}
 	if io.name = e.PortName; io.name == "" {
-		io.name = l.portName()
+		io.name = fmt.Sprintf("p%d", l.ports+1)
 	}
 	if e.Port.Address.IsZero() {
-		e.Port.Address = numberedMAC(0xbb, len(l.plugs)+1)
+		e.Port.Address = numberedMAC(0xbb, l.ports+1)
 	}
 	p, err := b.AddPort(io.name, io, e.Port)
 	if err != nil {
 		return nil, err
 	}
-	io.in.sink = func(f frame.Frame) { _ = p.Receive(f) } // what is refused is counted by the port
+	io.receive = func(f frame.Frame) { _ = p.Receive(f) } // what is refused is counted by the port
 	io.stats = func() (bridge.IngressLedger, bridge.EgressLedger) {
 		s := p.Stats()
 		return s.Ingress, s.Egress
 	}
+	l.ports++
 	l.plugs = append(l.plugs, io)
 	return p, nil
 }

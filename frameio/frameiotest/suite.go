@@ -172,7 +172,7 @@ func (s *suite) carry(from, to *end, f frame.Frame) error {
 				to.last = got
 				return nil
 			}
-			if again := s.opt.Unreliable && to.last.Data != nil && diff(got, to.last) == ""; !again {
+			if !to.again(got) {
 				return fmt.Errorf("frame %d arrives as frame %d, %s", number(f.Data), number(got.Data), d)
 			}
 		}
@@ -200,10 +200,11 @@ func (s *suite) expect(to *end, fs []frame.Frame) error {
 // expectSome sees some of fs arrive, in order and once each: at least one, unless
 // an unreliable medium may have lost so few.
 func (s *suite) expectSome(to *end, fs []frame.Frame) error {
+	patience := max(5*s.opt.Settle, s.opt.Wait/20)
 	wait, at, seen := s.opt.Wait, 0, 0
 	few := s.opt.Unreliable && len(fs) < 20 || len(fs) == 0
 	if few {
-		wait = 5 * s.opt.Settle
+		wait = patience
 	}
 	for at < len(fs) {
 		got, ok := to.next(wait)
@@ -217,7 +218,7 @@ func (s *suite) expectSome(to *end, fs []frame.Frame) error {
 		if next == len(fs) {
 			return fmt.Errorf("%s: frame %d arrives changed, doubled or out of order: % x", to.name, number(got.Data), got.Data[:min(64, len(got.Data))])
 		}
-		wait, at, seen = 5*s.opt.Settle, next+1, seen+1
+		wait, at, seen = patience, next+1, seen+1
 	}
 	if seen == 0 && !few {
 		return to.missing("any of %d frames", len(fs))
