@@ -58,6 +58,12 @@ type BridgeAttrs struct {
 	McastQueryInterval         *time.Duration // held to 1 s to 24 h
 	McastQueryResponseInterval *time.Duration
 	McastStartupQueryInterval  *time.Duration // held to 1 s to 24 h
+	McastHashElasticity        *uint32        // taken and ignored, as in Linux: reads 16
+
+	// Bridge netfilter is not modelled: kept and dumped.
+	NFCallIPTables  *bool
+	NFCallIP6Tables *bool
+	NFCallARPTables *bool
 }
 
 // BridgeInfo is all settings and the state of a bridge, a value that stays as it
@@ -111,6 +117,11 @@ type BridgeInfo struct {
 	McastQueryInterval         time.Duration
 	McastQueryResponseInterval time.Duration
 	McastStartupQueryInterval  time.Duration
+	McastHashElasticity        uint32 // always 16
+
+	NFCallIPTables  bool
+	NFCallIP6Tables bool
+	NFCallARPTables bool
 
 	BridgeID BridgeID
 	RootID   BridgeID // the bridge's own while there is no spanning tree

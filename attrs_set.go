@@ -140,6 +140,7 @@ func (x *tx) setVLANOptions(a *BridgeAttrs) {
 	}
 }
 
+// setMcast keeps what is only dumped yet.
 func (x *tx) setMcast(a *BridgeAttrs) {
 	i := &x.cfg.info
 	put(&i.McastSnooping, a.McastSnooping)
@@ -158,6 +159,9 @@ func (x *tx) setMcast(a *BridgeAttrs) {
 	put(&i.McastQuerierInterval, a.McastQuerierInterval)
 	put(&i.McastQueryInterval, clamp(a.McastQueryInterval, time.Second, 24*time.Hour))
 	put(&i.McastQueryResponseInterval, a.McastQueryResponseInterval)
+	put(&i.NFCallIPTables, a.NFCallIPTables)
+	put(&i.NFCallIP6Tables, a.NFCallIP6Tables)
+	put(&i.NFCallARPTables, a.NFCallARPTables)
 	put(&i.McastStartupQueryInterval, clamp(a.McastStartupQueryInterval, time.Second, 24*time.Hour))
 }
 

@@ -121,7 +121,7 @@ func (b *Bridge) firstConfig(c *Config) *config {
 		Name: b.name, AddressAuto: true, MTU: defaultMTU, MTUAuto: true, Up: !c.Down, Carrier: true,
 		AgeingTime: 300 * time.Second, ForwardDelay: 15 * time.Second, HelloTime: 2 * time.Second, MaxAge: 20 * time.Second,
 		Priority: 0x8000, VLANProtocol: frame.TypeDot1Q, VLANDefaultPVID: 1, GroupAddress: defaultGroupAddress,
-		McastRouter: 1, McastIGMPVersion: 2, McastMLDVersion: 1, McastHashMax: 4096,
+		McastRouter: 1, McastIGMPVersion: 2, McastMLDVersion: 1, McastHashMax: 4096, McastHashElasticity: 16,
 		McastLastMemberCount: 2, McastStartupQueryCount: 2, McastLastMemberInterval: time.Second,
 		McastMembershipInterval: 260 * time.Second, McastQuerierInterval: 255 * time.Second,
 		McastQueryInterval: 125 * time.Second, McastQueryResponseInterval: 10 * time.Second,

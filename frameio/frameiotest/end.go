@@ -220,10 +220,9 @@ func (e *end) send(fs []frame.Frame) (refused []int, err error) {
 			at++
 		case !errors.Is(err, bridge.ErrQueueFull):
 			return refused, fmt.Errorf("%s: WriteFrames: %w", e.name, err)
+		case e.peer.readErr() != nil:
+			return refused, fmt.Errorf("%s: no room any more: reading at the other end has ended: %w", e.name, e.peer.readErr())
 		case time.Now().After(end):
-			if ended := e.peer.readErr(); ended != nil {
-				return refused, fmt.Errorf("%s: no room any more: reading at the other end has ended: %w", e.name, ended)
-			}
 			return refused, fmt.Errorf("%s: no room for %v, though the other end reads: %w", e.name, e.s.opt.Wait, err)
 		case idle < 100: // a reader in this process needs no more than a turn
 			idle++

@@ -45,7 +45,7 @@ func TestRightDrivers(t *testing.T) {
 				return n, err
 			}
 		}},
-		{name: "loses a third", opts: Options{Caps: bridge.Caps{TagAside: true}, Unreliable: true}, spoil: func(d *driver) {
+		{name: "loses a third", opts: Options{Caps: bridge.Caps{TagAside: true}, Unreliable: true, Wait: time.Second}, spoil: func(d *driver) {
 			n := 0
 			d.each(func(f frame.Frame) frame.Frame {
 				if n++; n%3 == 0 {
