@@ -46,6 +46,9 @@ func (l *Lab) WriteTables(w io.Writer) error {
 	if err := l.WriteFDB(w); err != nil {
 		return err
 	}
+	if _, err := io.WriteString(w, "\n"); err != nil {
+		return err
+	}
 	return l.WriteCounters(w)
 }
 
