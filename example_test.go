@@ -89,13 +89,12 @@ func ExampleBridge_Watch() {
 	stop := lab.Bridge().Watch(func(e bridge.Event) { fmt.Println(e) })
 	_, err = lab.Host("h1").Ping(lab.Host("h2").IP())
 	check(err)
-	check(lab.Host("h2").Port().SetLink(true, false)) // the cable is pulled out
+	check(lab.Host("h1").Port().Receive(bridgetest.NewFrame(h1, h2, 0x88b5, nil))) // h2 was plugged in elsewhere
 	stop()
 	// Output:
 	// fdb add p1 02:00:00:00:00:01
 	// fdb add p2 02:00:00:00:00:02
-	// port state p2 disabled
-	// fdb delete p2 02:00:00:00:00:02
+	// fdb move p1 02:00:00:00:00:02
 }
 
 // The bridge says what it would do with a frame, and why, without doing it.
@@ -178,7 +177,7 @@ func ExampleTrunk() {
 	defer lab.Close()
 	for _, name := range []string{"h1", "h2"} {
 		h := lab.Host(name)
-		check(h.Send(bridgetest.NewFrame(frame.Broadcast, h.MAC(), 0x88b5, nil)))
+		check(h.Send(bridgetest.NewFrame(frame.Broadcast, h.MAC(), 0x88b5, []byte("hello"))))
 	}
 	lab.Run(time.Millisecond)
 	for _, f := range lab.Host("trunk").Received() {
@@ -190,31 +189,37 @@ func ExampleTrunk() {
 	// 02:00:00:00:00:02 untagged
 }
 
-// An address can be put in the table by hand. A static entry does not age, but
-// still follows its station, unless it is sticky.
+// An address can be put in the table by hand. Without a VID it is put in every
+// VLAN of the port, and in VLAN 0, which counts while there is no VLAN filtering. A
+// static entry does not age.
 func ExampleFDB() {
 	lab, err := bridgetest.New(bridgetest.Star("h1", "h2"))
 	check(err)
 	defer lab.Close()
-	fdb, p2 := lab.Bridge().FDB(), lab.Host("h2").Port()
-	static := bridge.FDBRequest{
-		Port: p2, MAC: frame.MustParseMAC("02:00:00:00:00:99"), VID: new(frame.VID(0)),
+	fdb := lab.Bridge().FDB()
+	static := bridge.FDBRequest{ // bridge fdb add 02:00:00:00:00:99 dev p2 master static
+		Port: lab.Host("h2").Port(), MAC: frame.MustParseMAC("02:00:00:00:00:99"),
 		State: bridge.NUDNoARP | bridge.NUDReachable,
 	}
-	check(fdb.Update(static)) // bridge fdb add 02:00:00:00:00:99 dev p2 master static
-	fmt.Println(errors.Is(fdb.Update(static), bridge.EEXIST))
+	check(fdb.Update(static))
+	fmt.Println("again:", errors.Is(fdb.Update(static), bridge.EEXIST))
 
 	_, err = lab.Host("h1").Ping(lab.Host("h2").IP())
 	check(err)
+	fmt.Println("learned:", fdb.Learned())
 	lab.Run(10 * time.Minute)
+	fmt.Println("learned, after ten minutes:", fdb.Learned())
 	for e := range fdb.All() {
 		if e.State != bridge.NUDPermanent { // the addresses of the ports themselves
-			fmt.Println(e.MAC, e.Port, e.State == bridge.NUDNoARP)
+			fmt.Println(e.MAC, e.Port, "VLAN", e.VID)
 		}
 	}
 	// Output:
-	// true
-	// 02:00:00:00:00:99 p2 true
+	// again: true
+	// learned: 2
+	// learned, after ten minutes: 0
+	// 02:00:00:00:00:99 p2 VLAN 0
+	// 02:00:00:00:00:99 p2 VLAN 1
 }
 
 // Every step of a frame, as a tracer would print it for the kernel.

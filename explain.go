@@ -84,12 +84,8 @@ func (b *Bridge) explain(p *Port, f frame.Frame) (e Explanation) {
 	e.Verdict, e.Reason = o.verdict, o.reason
 	for _, num := range in.touched {
 		v := &in.out[num]
-		name := b.name
-		if v.p != nil {
-			name = v.p.name
-		}
 		for _, g := range v.fs {
-			e.Out = append(e.Out, Emission{name, g})
+			e.Out = append(e.Out, Emission{b.devName(v.p), g})
 		}
 	}
 	return e
@@ -130,10 +126,10 @@ func (in *Input) show(s Step) {
 	in.guard(func() { in.trace(s) })
 }
 
-// devName is where the frame came in.
-func (in *Input) devName() string {
-	if in.port != nil {
-		return in.port.name
+// devName names the device of a port, nil being the bridge's own.
+func (b *Bridge) devName(p *Port) string {
+	if p != nil {
+		return p.name
 	}
-	return in.b.name
+	return b.name
 }

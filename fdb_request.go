@@ -119,11 +119,7 @@ type fdbTx struct {
 }
 
 func (x *fdbTx) refuse(no Errno, why string) error {
-	dev := x.f.b.name
-	if x.p != nil {
-		dev = x.p.name
-	}
-	return refuse(x.op, dev, no, why)
+	return refuse(x.op, x.f.b.devName(x.p), no, why)
 }
 
 // request runs fn after the checks that rtnl_fdb_add makes, with the configuration

@@ -6,7 +6,7 @@ import "github.com/ddfb540f/bridge/frame"
 // (br_flood). from is where it came in, nil if from the host: then the flags for
 // multicast and broadcast do not apply.
 func (in *Input) flood(from *portConf, f *frame.Frame, kind Decision) outcome {
-	in.note(ProbeFlood, in.devName(), f, kind)
+	in.note(ProbeFlood, in.b.devName(in.port), f, kind)
 	o := dropped(DropNoTXTarget)
 	for _, pc := range in.cfg.ports {
 		if skip := floodSkips(from, pc, kind); skip != NoDecision {

@@ -117,11 +117,11 @@ func (in *Input) flush() {
 
 // write sends frames to one cable and accounts for each.
 func (in *Input) write(q *queue, tx *txCounters, caps *Caps, fs []frame.Frame) {
+	tx.offered.Add(uint64(len(fs)))
+	fs = in.suit(q, fs, caps, tx)
 	if in.watched {
 		in.noteXmit(q.p, caps, fs)
 	}
-	fs = in.suit(fs, caps, tx)
-	tx.offered.Add(uint64(len(fs)))
 	var sent, bytes uint64
 	for len(fs) > 0 {
 		n, err := in.writeOnce(q, fs)
@@ -137,12 +137,20 @@ func (in *Input) write(q *queue, tx *txCounters, caps *Caps, fs []frame.Frame) {
 			break
 		}
 		k, why := in.writeFailed(q, fs, err)
-		tx.refused[why].Add(uint64(k))
+		in.refused(q, tx, k, why)
 		fs = fs[k:]
 	}
 	if sent > 0 {
 		tx.sent.Add(sent)
 		tx.bytes.Add(bytes)
+	}
+}
+
+// refused accounts for n copies that a cable did not take.
+func (in *Input) refused(q *queue, tx *txCounters, n int, why DropReason) {
+	tx.refused[why].Add(uint64(n))
+	if in.watched && n > 0 {
+		in.free(in.b.devName(q.p), why)
 	}
 }
 
@@ -193,7 +201,7 @@ func (in *Input) writeOnce(q *queue, fs []frame.Frame) (n int, err error) {
 
 // suit leaves out what the cable cannot take, and puts the wire form together for
 // one that does not know tags. Most often there is nothing to do.
-func (in *Input) suit(fs []frame.Frame, caps *Caps, tx *txCounters) []frame.Frame {
+func (in *Input) suit(q *queue, fs []frame.Frame, caps *Caps, tx *txCounters) []frame.Frame {
 	ok := true
 	for i := range fs {
 		if caps.lacks(&fs[i]) != NotDropped || !caps.TagAside && !fs[i].Plain() {
@@ -208,7 +216,7 @@ func (in *Input) suit(fs []frame.Frame, caps *Caps, tx *txCounters) []frame.Fram
 	for i := range fs {
 		f := fs[i]
 		if why := caps.lacks(&f); why != NotDropped {
-			tx.refuse(1, why)
+			in.refused(q, tx, 1, why)
 			continue
 		}
 		if !caps.TagAside && !f.Plain() {

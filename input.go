@@ -176,7 +176,7 @@ func (in *Input) account(o outcome) {
 	case Drop:
 		in.ctr.dropped[o.reason].Add(1)
 		if in.watched {
-			in.free(in.devName(), o.reason)
+			in.free(in.b.devName(in.port), o.reason)
 		}
 	}
 }
@@ -277,8 +277,10 @@ func (in *Input) linkLocal(pc *portConf, f *frame.Frame) (o outcome, done bool) 
 	d := LinkLocalPass
 	if pc.flags.has(flagLearning) && pc.state.lets() && !i.NoLinkLocalLearn {
 		if vid, ok := in.linkLocalVLAN(pc.vlans, f); ok {
-			in.learn(pc, in.header.src, vid, 0)
-			d = LinkLocalLearned
+			switch in.learn(pc, in.header.src, vid, 0) {
+			case Learned, Refreshed, Moved:
+				d = LinkLocalLearned
+			}
 		}
 	}
 	in.note(ProbeHandleFrame, pc.p.name, f, d)

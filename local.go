@@ -219,10 +219,8 @@ func (in *Input) writeHost(fs []frame.Frame) {
 	h := &in.b.host
 	c := h.cable.Load()
 	if c == nil || c.dead.Load() {
-		if in.watched {
-			in.noteXmit(nil, &Caps{}, fs)
-		}
-		h.tx.refuse(len(fs), DropNoHost)
+		h.tx.offered.Add(uint64(len(fs)))
+		in.refused(&queue{}, &h.tx, len(fs), DropNoHost)
 		return
 	}
 	in.write(&c.q, &h.tx, &c.caps, fs)

@@ -25,10 +25,7 @@ func (b *Bridge) AddMDB(r MDBRequest) error { return b.mdb("mdb add", r) }
 func (b *Bridge) DeleteMDB(r MDBRequest) error { return b.mdb("mdb del", r) }
 
 func (b *Bridge) mdb(op string, r MDBRequest) error {
-	dev := b.name
-	if r.Port != nil {
-		dev = r.Port.name
-	}
+	dev := b.devName(r.Port)
 	switch cfg := b.cfg.Load(); {
 	case cfg.closed:
 		return errClosed

@@ -17,16 +17,9 @@ func (b *Bridge) VLANs() *VLANFilter { return &VLANFilter{b, nil} }
 // VLANs is the VLAN table of the port.
 func (p *Port) VLANs() *VLANFilter { return &VLANFilter{p.b, p} }
 
-func (v *VLANFilter) dev() string {
-	if v.p != nil {
-		return v.p.name
-	}
-	return v.b.name
-}
-
 // change runs fn in a transaction on the device's group.
 func (v *VLANFilter) change(op string, fn func(x *tx, d vlanDev) error) error {
-	return v.b.change(op, v.dev(), func(x *tx) error {
+	return v.b.change(op, v.b.devName(v.p), func(x *tx) error {
 		if v.p != nil && x.cfg.conf(v.p) == nil {
 			return x.refuse(EOPNOTSUPP, "not a port of the bridge")
 		}

@@ -149,7 +149,7 @@ var queueFaults = []fault{
 			}
 			return n, err
 		}
-	}, caught: map[string]string{"QueueFull": "frame"}},
+	}, caught: map[string]string{"QueueFull": "arrive"}},
 
 	{name: "takes a frame more than it says", spoil: func(d *driver) {
 		d.write = func(fs []frame.Frame) (int, error) {
@@ -159,7 +159,7 @@ var queueFaults = []fault{
 			}
 			return n, err
 		}
-	}, caught: map[string]string{"QueueFull": "frame"}},
+	}, caught: map[string]string{"QueueFull": "arrive"}},
 
 	{name: "stops short without a reason", spoil: func(d *driver) {
 		d.write = func(fs []frame.Frame) (int, error) {
