@@ -323,8 +323,11 @@ func (b *Bridge) RemovePort(p *Port) error {
 		p.device = PortInfo{Name: p.name, Address: pc.info.Address, MTU: pc.info.MTU, Up: pc.info.Up, Carrier: pc.info.Carrier}
 		p.mu.Unlock()
 		x.readdress = true
-		x.after = append(x.after, func() { b.fdb.purgePort(x.cfg, p.num); b.forget(p) })
-		x.events = append(x.events, Event{Kind: EventPortRemove, Port: p.name})
+		x.after = append(x.after, func() {
+			b.fdb.purgePort(x.cfg, p.num)
+			b.forget(p)
+			b.events.post(Event{Kind: EventPortRemove, Port: p.name})
+		})
 		return nil
 	})
 	if err != nil {
@@ -360,7 +363,7 @@ func (b *Bridge) fail(p *Port, err error) {
 // end is fail for a cable of whomever.
 func (b *Bridge) end(q *queue, err error) {
 	if q.p == nil {
-		b.host.fail(err)
+		b.host.fail(q.host, err)
 		return
 	}
 	b.fail(q.p, err)

@@ -138,11 +138,11 @@ func (b *Bridge) changeOrdered(op, dev string, fn func(*tx) error) error {
 		return err
 	}
 	b.synchronize()
-	for _, do := range x.after {
-		do()
-	}
 	for _, e := range x.events {
 		b.events.post(e)
+	}
+	for _, do := range x.after {
+		do()
 	}
 	return nil
 }

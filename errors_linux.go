@@ -1,6 +1,9 @@
 package bridge
 
-import "syscall"
+import (
+	"errors"
+	"syscall"
+)
 
 // The numbers differ between architectures, the names do not.
 var sysErrno = map[Errno]syscall.Errno{
@@ -10,6 +13,10 @@ var sysErrno = map[Errno]syscall.Errno{
 	EPROTONOSUPPORT: syscall.EPROTONOSUPPORT, EOPNOTSUPP: syscall.EOPNOTSUPP,
 	EADDRNOTAVAIL: syscall.EADDRNOTAVAIL, ENETDOWN: syscall.ENETDOWN, ENOTSUPP: syscall.Errno(ENOTSUPP),
 }
+
+// isErrno matches err with e or with the system's number of that name, which a
+// driver may pass on as it got it.
+func isErrno(err error, e Errno) bool { return errors.Is(err, e) || errors.Is(err, sysErrno[e]) }
 
 func (e Errno) isSyscall(target error) bool {
 	t, ok := target.(syscall.Errno)

@@ -118,7 +118,7 @@ func ExamplePort_Explain() {
 	// br_flood dev: p1 02:00:00:00:00:01 -> 02:00:00:00:00:02 unknown unicast
 	// __br_forward to dev: p3 02:00:00:00:00:01 -> 02:00:00:00:00:02
 	// __br_forward to dev: p2 02:00:00:00:00:01 -> 02:00:00:00:00:02
-	// maybe_deliver to dev: p1 02:00:00:00:00:01 -> 02:00:00:00:00:02 passed over: the destination is on the port the frame came from
+	// maybe_deliver to dev: p1 02:00:00:00:00:01 -> 02:00:00:00:00:02 passed over: it came in by this port
 	// used: p3, p2
 	//
 	// used and out of 1 port: p2
@@ -235,7 +235,7 @@ func ExampleTextTrace() {
 	// br_allowed_ingress dev: p1 02:00:00:00:00:01 -> 02:00:00:00:00:01 VLAN filtering is off
 	// br_fdb_update dev: p1 02:00:00:00:00:01 -> 02:00:00:00:00:01 source learned
 	// br_forward to dev: p1 02:00:00:00:00:01 -> 02:00:00:00:00:01 known unicast
-	// kfree_skb dev: p1 02:00:00:00:00:01 -> 02:00:00:00:00:01 dropped: the destination is on the port the frame came from
+	// kfree_skb dev: p1 02:00:00:00:00:01 -> 02:00:00:00:00:01 dropped: it came in by this port
 }
 
 // A cable in memory. TryRead takes what is there and does not wait.

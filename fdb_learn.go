@@ -111,30 +111,30 @@ func (f *FDB) roomLocked(cfg *config, pc *portConf) bool {
 }
 
 // move takes an entry to another port: last seen wins, for static entries too. It
-// is no longer externally learned, nor locked.
+// is no longer externally learned, nor locked. A move is no new address, but the
+// port's own limit holds.
 func (in *Input) move(pc *portConf, src frame.MAC, vid frame.VID, extra fdbVal) Decision {
 	f := &in.b.fdb
-	k := fdbKey(src, vid)
-	moved := func(v fdbVal) fdbVal {
-		v = v.to(pc.num).at(in.now) &^ (fdbExtern | fdbLocked)
-		if extra.has(fdbUser) {
-			v = v&^fdbLearned | fdbUser
-		}
-		return v
-	}
-	if in.dry != nil {
-		v, _ := in.lookup(src, vid, &in.src)
-		*in.dry = overlay{k, moved(v), true}
-		return Moved
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	k := fdbKey(src, vid)
 	t, slot, v, ok := f.find(k)
 	if !ok || v.has(fdbLocal|fdbSticky) || !in.b.cfg.Load().mayLearn(pc, vid) {
 		return NotLearnedState // it changed since it was looked up
 	}
-	f.replaceLocked(t, slot, moved(v))
-	f.post(EventFDBMove, k, moved(v))
+	if lim := pc.p.fdbLimit; v.has(fdbLearned) && lim != 0 && f.perPort[pc.num] >= lim {
+		return NotLearnedLimit
+	}
+	v = v.to(pc.num).at(in.now) &^ (fdbExtern | fdbLocked)
+	if extra.has(fdbUser) {
+		v = v&^fdbLearned | fdbUser
+	}
+	if in.dry != nil {
+		*in.dry = overlay{k, v, true}
+		return Moved
+	}
+	f.replaceLocked(t, slot, v)
+	f.post(EventFDBMove, k, v)
 	return Moved
 }
 

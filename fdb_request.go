@@ -22,6 +22,20 @@ const (
 	NUDPermanent NUDState = 0x80 // local: frames to it end at the host
 )
 
+// String is the word of bridge(8) for the kind of entry that a state makes, the one
+// that Linux looks at first: "permanent", "static", "stale" or "dynamic".
+func (s NUDState) String() string {
+	switch {
+	case s&NUDPermanent != 0:
+		return "permanent"
+	case s&NUDNoARP != 0:
+		return "static"
+	case s&NUDStale != 0:
+		return "stale"
+	}
+	return "dynamic"
+}
+
 // NTFFlags are the flags of a neighbour entry, as netlink carries them.
 type NTFFlags uint16
 

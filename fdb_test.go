@@ -116,13 +116,12 @@ func TestFDBAgeing(t *testing.T) {
 	assert.Equal(t, "p1", l.where(mac(2), 0), "static")
 	assert.Equal(t, "p1", l.where(mac(3), 0), "extern_learn")
 	assert.Equal(t, "host", l.where(portMAC(1), 0))
-	assert.Equal(t, []string{"p2"}, l.out(1, ether(mac(1), mac(1)))[:0:0], "no frame was asked for")
 }
 
 // The collector comes when the next entry is due, but no sooner than in 10 ms and
 // no later than in one ageing time.
 func TestFDBCollectorTimes(t *testing.T) {
-	l := newLabN(t, bridge.Config{}, 2)
+	l := newLabN(t, bridge.Config{ForwardDelay: new(time.Duration(0))}, 2) // so that no other timer runs
 	next := func() time.Duration {
 		at, ok := l.b.NextTimer()
 		require.True(t, ok)
@@ -232,7 +231,6 @@ func TestFDBLimits(t *testing.T) {
 	l.learn(2, mac(4), mac(5), mac(6), mac(7))
 	assert.Equal(t, 4, l.b.FDB().Learned(), "the bridge's limit")
 	assert.Equal(t, []string{"p1", "p1"}, []string{l.where(mac(1), 0), l.where(mac(2), 0)}, "a flood on one port pushes no other out of its share")
-	assert.LessOrEqual(t, l.b.FDB().Len(), 4+l.b.FDB().Len()-l.b.FDB().Learned())
 	require.NoError(t, l.b.FDB().Update(bridge.FDBRequest{Port: l.p(1), MAC: mac(50), State: bridge.NUDNoARP}))
 	assert.Equal(t, "p1", l.where(mac(50), 0), "requests are not limited")
 }

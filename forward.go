@@ -165,7 +165,7 @@ func (in *Input) writeFailed(q *queue, fs []frame.Frame, err error) (n int, why 
 			return 1, DropDriver
 		}
 		return 1, one.Reason
-	case errors.Is(err, ENETDOWN):
+	case isErrno(err, ENETDOWN):
 		if p := q.p; p != nil && p.linkDown.CompareAndSwap(false, true) {
 			in.b.events.post(Event{Kind: EventCableDown, Port: p.name, Err: err})
 		}

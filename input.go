@@ -311,7 +311,7 @@ func (in *Input) guard(fn func()) {
 		}
 		err := fmt.Errorf("bridge: a callback panicked: %v", r)
 		if in.port == nil {
-			in.b.host.fail(err)
+			in.b.host.fail(in.b.host.cable.Load(), err)
 		} else {
 			in.b.fail(in.port, err)
 		}

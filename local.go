@@ -31,10 +31,20 @@ type host struct {
 	xmit   sync.Mutex // lets one Xmit in at a time
 }
 
+// hostCable is what AttachHost plugged in.
 type hostCable struct {
 	q    queue
 	caps Caps
 	dead atomic.Bool
+}
+
+// end closes the cable, once, and says whether this was it.
+func (c *hostCable) end() bool {
+	if !c.dead.CompareAndSwap(false, true) {
+		return false
+	}
+	c.q.close()
+	return true
 }
 
 func (h *host) init(b *Bridge) {
@@ -70,7 +80,9 @@ func (b *Bridge) AttachHost(io FrameIO, c HostConfig) error {
 		h.mu.Unlock()
 		return refuse("attach host", b.name, EBUSY, "there is a host already")
 	}
-	h.cable.Store(&hostCable{q: queue{io: io}, caps: c.Caps})
+	cable := &hostCable{caps: c.Caps}
+	cable.q.host, cable.q.io = cable, io
+	h.cable.Store(cable)
 	h.mu.Unlock()
 	b.serve.whileRunning(h.startReader)
 	if b.cfg.Load().closed {
@@ -85,8 +97,8 @@ func (h *host) startReader() {
 	if c := h.cable.Load(); c != nil {
 		in := h.input()
 		h.b.serve.wg.Go(func() { // ends when the cable is closed or fails
-			if err := in.pump(c.q.io); err != nil && !errors.Is(err, net.ErrClosed) {
-				h.fail(err)
+			if err := in.pump(c.q.io); !errors.Is(err, net.ErrClosed) {
+				h.fail(c, err)
 				h.b.events.deliver()
 			}
 		})
@@ -94,15 +106,14 @@ func (h *host) startReader() {
 }
 
 func (h *host) close() {
-	if c := h.cable.Load(); c != nil && c.dead.CompareAndSwap(false, true) {
-		c.q.close()
+	if c := h.cable.Load(); c != nil {
+		c.end()
 	}
 }
 
 // fail ends the host's cable; the bridge goes on without it.
-func (h *host) fail(err error) {
-	if c := h.cable.Load(); c != nil && c.dead.CompareAndSwap(false, true) {
-		c.q.close()
+func (h *host) fail(c *hostCable, err error) {
+	if c != nil && c.end() {
 		h.b.events.post(Event{Kind: EventPortFailed, Port: h.b.name, Err: err})
 	}
 }

@@ -74,9 +74,10 @@ type Port struct {
 
 // A queue is one FrameIO of a port, or of the host.
 type queue struct {
-	p  *Port      // nil: the host
-	mu sync.Mutex // one writer at a time
-	io FrameIO
+	p    *Port      // nil: the host
+	host *hostCable // whose it is then
+	mu   sync.Mutex // one writer at a time
+	io   FrameIO
 }
 
 // close closes the cable. That it was closed before is allowed, and there is nobody

@@ -80,7 +80,7 @@ func (b *Bridge) startReaders(p *Port) {
 	for _, q := range p.queues {
 		in := p.Input()
 		b.serve.wg.Go(func() { // ends when the cable is closed or fails
-			if err := in.pump(q.io); err != nil && !p.left.Load() {
+			if err := in.pump(q.io); !p.left.Load() {
 				b.fail(p, err)
 				b.afterwards()
 			}
@@ -88,7 +88,8 @@ func (b *Bridge) startReaders(p *Port) {
 	}
 }
 
-// pump carries frames from a cable into the bridge until the cable ends. It makes
+// pump carries frames from a cable into the bridge until the cable ends, and says
+// why it did. It makes
 // the last call that lets a driver give back memory.
 func (in *Input) pump(cable FrameIO) error {
 	fs := make([]frame.Frame, batchSize)
@@ -101,9 +102,12 @@ func (in *Input) pump(cable FrameIO) error {
 		switch {
 		case err == nil:
 			in.cableUp()
-		case errors.Is(err, ENETDOWN):
+		case isErrno(err, ENETDOWN):
 			in.cableDown(err)
-			time.Sleep(100 * time.Millisecond) // nothing can be read; neither poll hard nor end
+			select { // nothing can be read: neither poll hard nor end
+			case <-time.After(100 * time.Millisecond):
+			case <-in.b.serve.done:
+			}
 		default:
 			_ = cable.Close()
 			if !errors.Is(err, net.ErrClosed) {

@@ -54,7 +54,8 @@ const (
 )
 
 // Lab is a network in virtual time. It is for one goroutine at a time, and the
-// same holds for its hosts.
+// same holds for its hosts and for what its switches do with frames: a Lab takes
+// the place of Bridge.Serve, which must not be called on them.
 type Lab struct {
 	latency  time.Duration
 	queueLen int

@@ -68,7 +68,7 @@ func (l *Lab) WriteFDB(w io.Writer) error {
 			if port == "" {
 				port = "-"
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", e.MAC, l.owner(e), vlan, port, state(e), idle(e))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", e.MAC, l.owner(e), vlan, port, e.State, idle(e))
 		}
 		_ = t.Flush() // to a Builder, which takes everything
 	}
@@ -88,20 +88,6 @@ func (l *Lab) owner(e bridge.FDBEntry) string {
 		}
 	}
 	return "-"
-}
-
-// state is how bridge(8) names the state of an entry, with a word for the
-// ordinary one, which it leaves out.
-func state(e bridge.FDBEntry) string {
-	switch e.State {
-	case bridge.NUDPermanent:
-		return "permanent"
-	case bridge.NUDNoARP:
-		return "static"
-	case bridge.NUDStale:
-		return "stale"
-	}
-	return "learned"
 }
 
 // idle is for how long a learned address was not seen.

@@ -20,3 +20,6 @@ func interrupted(err error) bool { return errors.Is(err, syscall.EINTR) }
 
 // tooLongForMedium reports that this frame, and maybe no other, does not fit.
 func tooLongForMedium(err error) bool { return errors.Is(err, syscall.EMSGSIZE) }
+
+// netDown reports an interface that is down, and may come up again.
+func netDown(err error) bool { return errors.Is(err, syscall.ENETDOWN) }

@@ -6,7 +6,8 @@ import (
 	"syscall"
 )
 
-// Plan 9 has no numbers for a full queue or a message too long.
+// Plan 9 has no numbers for a full queue, a message too long, or an interface
+// that is down.
 
 func passes(err error) bool {
 	return interrupted(err) || errors.Is(err, os.ErrDeadlineExceeded)
@@ -15,3 +16,5 @@ func passes(err error) bool {
 func interrupted(err error) bool { return errors.Is(err, syscall.EINTR) }
 
 func tooLongForMedium(error) bool { return false }
+
+func netDown(error) bool { return false }

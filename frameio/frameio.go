@@ -99,7 +99,8 @@ func (s *SingleIO) TooLong() uint64 { return s.tooLong.Load() }
 // EAGAIN, ENOBUFS or a deadline is tried again; a hundred Reads in a row within a
 // second that failed so, or gave no byte, end the cable with that error, or with
 // io.ErrNoProgress. An error matching os.ErrClosed or io.ErrClosedPipe, and any
-// error after Close, matches net.ErrClosed here.
+// error after Close, matches net.ErrClosed here; syscall.ENETDOWN also matches
+// bridge.ENETDOWN.
 func (s *SingleIO) ReadFrames(fs []frame.Frame) (int, error) {
 	if len(fs) == 0 {
 		return 0, nil
@@ -175,7 +176,8 @@ func (s *SingleIO) spins() bool {
 // *FrameError: fs[n] is too long, owes a checksum or a segmentation, lacks bytes
 // that its fields promise, was written in part, or was refused with EMSGSIZE.
 // EAGAIN, ENOBUFS and a write deadline that has passed are ErrQueueFull, EINTR is
-// tried again. Errors of a closed rw match net.ErrClosed, as in ReadFrames.
+// tried again. Errors of a closed rw, and of one that is down, match as in
+// ReadFrames.
 func (s *SingleIO) WriteFrames(fs []frame.Frame) (int, error) {
 	if s.closed.Load() {
 		return 0, errClosed
@@ -253,6 +255,8 @@ func (s *SingleIO) mapErr(op string, err error) error {
 	case errors.Is(err, net.ErrClosed):
 	case errors.Is(err, os.ErrClosed), errors.Is(err, io.ErrClosedPipe):
 		return fmt.Errorf("frameio: %s: %w (%w)", op, err, net.ErrClosed)
+	case netDown(err):
+		return fmt.Errorf("frameio: %s: %w (%w)", op, err, bridge.ENETDOWN)
 	case err == io.EOF:
 		return io.EOF
 	}

@@ -137,6 +137,7 @@ func TestSingleReadErrors(t *testing.T) {
 		{"io.ErrClosedPipe", []answer{{err: io.ErrClosedPipe}}, net.ErrClosed},
 		{"net.ErrClosed", []answer{{err: net.ErrClosed}}, net.ErrClosed},
 		{"ENETDOWN", []answer{{err: path(syscall.ENETDOWN)}}, syscall.ENETDOWN},
+		{"ENETDOWN, as a bridge knows it", []answer{{err: path(syscall.ENETDOWN)}}, bridge.ENETDOWN},
 		{"other", []answer{{err: errOdd}}, errOdd},
 		{"EAGAIN for ever", []answer{{err: path(syscall.EAGAIN)}}, syscall.EAGAIN},
 		{"too long, then a frame", []answer{{data: make([]byte, 2000)}, {data: plain(60).Data}}, nil},
@@ -256,6 +257,7 @@ func TestSingleWriteErrors(t *testing.T) {
 		{"io.ErrClosedPipe", plain(60), answer{err: io.ErrClosedPipe}, net.ErrClosed},
 		{"net.ErrClosed", plain(60), answer{err: net.ErrClosed}, net.ErrClosed},
 		{"ENETDOWN", plain(60), answer{err: sysErr(syscall.ENETDOWN)}, syscall.ENETDOWN},
+		{"ENETDOWN, as a bridge knows it", plain(60), answer{err: sysErr(syscall.ENETDOWN)}, bridge.ENETDOWN},
 		{"other", plain(60), answer{err: errOdd}, errOdd},
 	} {
 		rw := &scripted{writes: []answer{{n: -1}, tc.write}}

@@ -250,7 +250,7 @@ func TestBridgesRealTAPs(t *testing.T) {
 	assert.Contains(t, table, "\nForwarding database\n")
 	assert.NotContains(t, table, "missing")
 	for _, dev := range []string{"tap0", "tap1"} {
-		assert.Regexp(t, `(?m)^[0-9a-f:]{17}  -     `+dev+` +learned `, table)
+		assert.Regexp(t, `(?m)^[0-9a-f:]{17}  -     `+dev+` +dynamic `, table)
 	}
 	for _, h := range hosts {
 		assert.Empty(t, h.interfaces(t))
@@ -278,7 +278,7 @@ func TestBridgesTwoTAPs(t *testing.T) {
 	assert.Empty(t, gobr.stderr())
 	assert.True(t, strings.HasPrefix(out, "\nFrames\n"), out)
 	assert.NotContains(t, out, "missing")
-	assert.Regexp(t, `(?m)^[0-9a-f:]{17}  1     tap0 +learned `, out)
+	assert.Regexp(t, `(?m)^[0-9a-f:]{17}  1     tap0 +dynamic `, out)
 }
 
 // A TAP that is deleted ends its port and nothing else.

@@ -104,21 +104,7 @@ func printFDB(w io.Writer, fdb *bridge.FDB) {
 		if dev == "" {
 			dev = "the bridge"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", e.MAC, vlan, dev, stateWord(e.State), e.Updated.Round(time.Second))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", e.MAC, vlan, dev, e.State, e.Updated.Round(time.Second))
 	}
 	t.Flush()
-}
-
-// stateWord is how bridge(8) names a state, with a word of its own for the
-// ordinary one, which it leaves out.
-func stateWord(s bridge.NUDState) string {
-	switch s {
-	case bridge.NUDPermanent:
-		return "permanent"
-	case bridge.NUDNoARP:
-		return "static"
-	case bridge.NUDStale:
-		return "stale"
-	}
-	return "learned"
 }

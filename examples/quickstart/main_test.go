@@ -38,10 +38,23 @@ func TestReadmeIsTrue(t *testing.T) {
 	for _, m := range session.FindAllSubmatch(text, -1) {
 		flags := strings.TrimSpace(string(m[1]))
 		shown = append(shown, flags)
-		assert.Equal(t, output(t, strings.Fields(flags)...), string(m[2]), "flags %q; go test ./examples/quickstart -rewrite renews README.md", flags)
+		compare(t, flags, string(m[2]))
 	}
 	for _, want := range []string{"", "-vlans", "-hub"} {
 		assert.True(t, slices.Contains(shown, want), "README.md does not show the flags %q", want)
+	}
+}
+
+// compare shows the first line that differs.
+func compare(t *testing.T, flags, shown string) {
+	t.Helper()
+	want, got := strings.Split(output(t, strings.Fields(flags)...), "\n"), strings.Split(shown, "\n")
+	for i := range max(len(want), len(got)) {
+		if i >= len(want) || i >= len(got) || want[i] != got[i] {
+			t.Errorf("with the flags %q, line %d of the output is not what README.md shows:\n%q\n%q\n"+
+				"go test ./examples/quickstart -rewrite renews it", flags, i+1, want[min(i, len(want)-1)], got[min(i, len(got)-1)])
+			return
+		}
 	}
 }
 

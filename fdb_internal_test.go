@@ -1,0 +1,268 @@
+package bridge
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ddfb540f/bridge/frame"
+)
+
+func testBridge(t testing.TB, c Config) *Bridge {
+	t.Helper()
+	b, err := New(c)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = b.Close() })
+	return b
+}
+
+// nullIO takes everything and never has a frame.
+type nullIO struct{ closed chan struct{} }
+
+func (n nullIO) ReadFrames([]frame.Frame) (int, error)      { <-n.closed; return 0, errPipeClosed }
+func (n nullIO) WriteFrames(fs []frame.Frame) (int, error) { return len(fs), nil }
+func (n nullIO) Close() error                              { return nil }
+
+func testPort(t testing.TB, b *Bridge, name string, c PortConfig) *Port {
+	t.Helper()
+	p, err := b.AddPort(name, nullIO{make(chan struct{})}, c)
+	require.NoError(t, err)
+	return p
+}
+
+func testMAC(i int) frame.MAC { return frame.MACFromUint64(0x0200_0000_0000 | uint64(i)) }
+
+func learnFrame(src frame.MAC) frame.Frame {
+	d := make([]byte, 60)
+	copy(d, src[:]) // to itself: learned, then filtered
+	copy(d[6:], src[:])
+	d[12] = 0x88
+	return frame.Frame{Data: d}
+}
+
+// tableBytes is the memory of the table, per entry.
+func (f *FDB) tableBytes() (perEntry float64, live int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := f.tab.Load()
+	n := uintptr(len(t.slots))*unsafe.Sizeof(t.slots[0]) + uintptr(len(t.used))*unsafe.Sizeof(t.used[0])
+	return float64(n) / float64(t.live), t.live
+}
+
+// Design section 4: at rest at most 64 bytes an address, also after most are gone.
+func TestFDBMemory(t *testing.T) {
+	for _, n := range []int{1_000, 10_000, 65_000, 24_577, 49_153} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			now := time.Unix(1000, 0)
+			b := testBridge(t, Config{Clock: func() time.Time { return now }})
+			p := testPort(t, b, "p", PortConfig{})
+			check := func(want int, when string) {
+				perEntry, live := b.fdb.tableBytes()
+				assert.InDelta(t, want, live, 8, when)
+				assert.LessOrEqual(t, perEntry, 64.0, "%s: %d entries", when, live)
+			}
+			for i := range n {
+				require.NoError(t, p.Receive(learnFrame(testMAC(i))))
+			}
+			check(n, "learned")
+			now = now.Add(200 * time.Second)
+			keep := n / 10
+			for i := range keep {
+				require.NoError(t, p.Receive(learnFrame(testMAC(i))))
+			}
+			now = now.Add(100 * time.Second)
+			b.Tick(now)
+			check(keep, "collected")
+			for i := range keep {
+				e, ok := b.FDB().Lookup(testMAC(i), 0)
+				require.True(t, ok)
+				require.Equal(t, "p", e.Port)
+			}
+		})
+	}
+}
+
+// Many generations of addresses pass through the table: it does not grow, and
+// finds what is there and nothing else.
+func TestFDBChurn(t *testing.T) {
+	b := testBridge(t, Config{Seed: 7})
+	f := &b.fdb
+	r := rand.New(rand.NewPCG(1, 2))
+	there := map[uint64]fdbVal{}
+	keys := make([]uint64, 3000)
+	for i := range keys {
+		keys[i] = fdbKey(testMAC(i), frame.VID(i%5))
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	base := f.tab.Load().live
+	most := 0
+	for range 200_000 {
+		k := keys[r.IntN(len(keys))]
+		tab, slot, v, ok := f.find(k)
+		want, known := there[k]
+		require.Equal(t, known, ok)
+		require.Equal(t, want, v)
+		switch {
+		case !ok && len(there) < 500:
+			there[k] = makeVal(1+r.IntN(100), pick(r, 0, fdbStatic, fdbLearned, fdbSticky|fdbUser), stamp(r.IntN(1<<20)))
+			f.insertLocked(k, there[k])
+		case ok && r.IntN(3) == 0:
+			there[k] = v.to(1 + r.IntN(100)).at(stamp(r.IntN(1 << 20)))
+			f.replaceLocked(tab, slot, there[k])
+		case ok:
+			f.deleteLocked(tab, slot)
+			delete(there, k)
+		}
+		tab = f.tab.Load()
+		most = max(most, len(tab.slots))
+		require.Equal(t, len(there)+base, tab.live)
+		require.Less(t, tab.live+tab.dead, len(tab.slots), "an empty slot is left, so that every search ends")
+	}
+	assert.LessOrEqual(t, most, 1024, "slots for at most 502 entries")
+	learned := 0
+	seen := map[uint64]fdbVal{}
+	f.eachLocked(func(_ *fdbTable, _ uint64, k uint64, v fdbVal) {
+		if v.has(fdbLearned) {
+			learned++
+		}
+		if !v.has(fdbLocal) {
+			seen[k] = v
+		}
+	})
+	assert.Equal(t, there, seen)
+	assert.Equal(t, learned, f.learned)
+	perPort := 0
+	for _, n := range f.perPort {
+		perPort += n
+	}
+	assert.Equal(t, learned, perPort)
+}
+
+func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+
+// An entry is two words: what goes in comes out.
+func TestFDBWords(t *testing.T) {
+	for _, m := range []frame.MAC{{}, frame.Broadcast, testMAC(1), {0xfe, 0xdc, 0xba, 0x98, 0x76, 0x54}} {
+		for _, v := range []frame.VID{0, 1, frame.MaxVID} {
+			for gen := range uint64(16) {
+				k := fdbKey(m, v) | gen
+				assert.Equal(t, m, keyMAC(k))
+				assert.Equal(t, v, keyVID(k))
+			}
+		}
+	}
+	const month = stamp(30 * 24 * 3600 * 1000)
+	for _, port := range []int{0, 1, maxPorts} {
+		for _, at := range []stamp{0, 1, 400 * month} {
+			for _, fl := range []fdbVal{0, fdbLocal, fdbLearned, fdbLearned | fdbSticky | fdbStatic} {
+				v := makeVal(port, fl, at)
+				assert.Equal(t, []any{port, at, fl}, []any{v.port(), v.updated(), v & fdbFlags})
+				assert.Equal(t, []any{maxPorts, at, fl}, []any{v.to(maxPorts).port(), v.to(maxPorts).updated(), v.to(maxPorts) & fdbFlags})
+				assert.Equal(t, []any{port, at + 5, fl}, []any{v.at(at + 5).port(), v.at(at + 5).updated(), v.at(at+5) & fdbFlags})
+			}
+		}
+	}
+}
+
+// Readers look up, learn and refresh while entries come, go, move and the table is
+// rebuilt: an address is only ever put on one of its own ports, so a value that
+// belongs to another address shows.
+func TestFDBReaders(t *testing.T) {
+	var now atomic.Int64
+	b := testBridge(t, Config{Clock: func() time.Time { return time.Unix(0, now.Load()) }, AgeingTime: new(time.Second)})
+	const ports, span = 8, 512
+	var ps []*Port
+	for i := range ports {
+		ps = append(ps, testPort(t, b, fmt.Sprint("p", i), PortConfig{}))
+	}
+	home := func(i int) int { return i % ports } // address i is on this port, or never mind, on none
+	stop := make(chan struct{})
+	var wg, readers sync.WaitGroup
+	var found, wrong atomic.Int64
+	for n := range 3 {
+		readers.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(n), 1))
+			var ins []*Input
+			for _, p := range ps {
+				ins = append(ins, p.Input())
+			}
+			for range 60_000 {
+				i := r.IntN(span)
+				in := ins[home(i)]
+				if r.IntN(2) == 0 {
+					_ = in.Receive([]frame.Frame{learnFrame(testMAC(i))})
+				}
+				v, ok := in.lookup(testMAC(i), 0, &in.dst)
+				if r.IntN(4) == 0 {
+					_, _, v, ok = b.fdb.find(fdbKey(testMAC(i), 0))
+				}
+				if ok {
+					found.Add(1)
+					if v.port() != ps[home(i)].num || v.has(fdbDead) {
+						wrong.Add(1)
+					}
+				}
+			}
+		})
+	}
+	wg.Go(func() { // deletes and flushes, and lets time pass, so that the collector shrinks the table
+		r := rand.New(rand.NewPCG(9, 9))
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			i := r.IntN(span)
+			switch r.IntN(8) {
+			case 0:
+				_, _ = b.FDB().Flush(FDBFlush{Port: ps[r.IntN(ports)], StateMask: NUDPermanent})
+			case 1:
+				now.Add(int64(200 * time.Millisecond))
+				b.Tick(time.Unix(0, now.Load()))
+			case 2:
+				_ = b.FDB().Update(FDBRequest{Port: ps[home(i)], MAC: testMAC(i), State: NUDNoARP, Mode: FDBReplace, VID: new(frame.VID(1))})
+			default:
+				_ = b.FDB().Delete(ps[home(i)], testMAC(i), nil)
+			}
+		}
+	})
+	wg.Go(func() { // fills the table with others, so that it grows
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			_ = ps[0].Receive(learnFrame(testMAC(1_000_000 + i%20_000)))
+		}
+	})
+	readers.Wait()
+	close(stop)
+	wg.Wait()
+	assert.Zero(t, wrong.Load(), "values of other addresses")
+	assert.Greater(t, found.Load(), int64(1000), "the test looked at something")
+	learned, perPort := 0, map[int]int{}
+	b.fdb.mu.Lock()
+	defer b.fdb.mu.Unlock()
+	seen := map[uint64]bool{}
+	b.fdb.eachLocked(func(_ *fdbTable, _ uint64, k uint64, v fdbVal) {
+		assert.False(t, seen[k], "one entry per key")
+		seen[k] = true
+		if v.has(fdbLearned) {
+			learned++
+			perPort[v.port()]++
+		}
+	})
+	assert.Equal(t, learned, b.fdb.learned)
+	assert.Equal(t, perPort, b.fdb.perPort)
+	assert.Equal(t, len(seen), b.fdb.tab.Load().live)
+}

@@ -1,0 +1,212 @@
+package bridge_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ddfb540f/bridge"
+	"github.com/ddfb540f/bridge/frame"
+)
+
+// The FDB as a plain map: what fdb.md says, written down a second time.
+type (
+	modelEntry struct {
+		port                         int
+		local, static, sticky        bool
+		user, extern, locked, counts bool
+		updated                      time.Time
+	}
+	model struct {
+		entries map[frame.MAC]*modelEntry
+		hold    time.Duration
+		max     int
+		gcAt    time.Time
+	}
+)
+
+func (m *model) counted() (n int) {
+	for _, e := range m.entries {
+		if e.counts {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *model) learn(port int, a frame.MAC, now time.Time) {
+	e := m.entries[a]
+	switch {
+	case m.hold == 0:
+	case e == nil:
+		if m.max == 0 || m.counted() < m.max {
+			m.entries[a] = &modelEntry{port: port, counts: true, updated: now}
+		}
+	case e.local:
+	default:
+		e.updated = now
+		if e.port != port && !e.sticky {
+			e.port, e.extern, e.locked = port, false, false
+		}
+	}
+}
+
+func (m *model) request(port int, r bridge.FDBRequest, now time.Time) {
+	e := m.entries[r.MAC]
+	if r.Flags&bridge.NTFExtLearned != 0 {
+		if e == nil {
+			e = &modelEntry{}
+			m.entries[r.MAC] = e
+		}
+		e.port, e.updated, e.extern, e.user, e.counts, e.locked = port, now, true, true, false, false
+		return
+	}
+	switch {
+	case r.Flags&bridge.NTFSticky != 0 && r.State&bridge.NUDPermanent != 0, e == nil && r.Mode == bridge.FDBChange, e != nil && r.Mode == bridge.FDBAdd:
+		return
+	case e == nil:
+		e = &modelEntry{}
+		m.entries[r.MAC] = e
+	}
+	want := *e
+	want.port, want.user, want.counts, want.locked = port, true, false, false
+	want.local = r.State&bridge.NUDPermanent != 0
+	want.static = want.local || r.State&bridge.NUDNoARP != 0
+	want.sticky = r.Flags&bridge.NTFSticky != 0
+	if want != *e {
+		want.updated = now
+	}
+	*e = want
+}
+
+func (m *model) remove(gone func(e *modelEntry) bool) {
+	for a, e := range m.entries {
+		if gone(e) {
+			delete(m.entries, a)
+		}
+	}
+}
+
+// collect is br_fdb_cleanup.
+func (m *model) collect(now time.Time) {
+	delay := m.hold
+	m.remove(func(e *modelEntry) bool {
+		left := e.updated.Add(m.hold).Sub(now)
+		switch {
+		case e.static || e.extern:
+			return false
+		case left > 0:
+			delay = min(delay, left)
+		}
+		return left <= 0
+	})
+	m.gcAt = now.Add(max(delay, 10*time.Millisecond))
+}
+
+func (m *model) dump(now time.Time) []bridge.FDBEntry {
+	es := []bridge.FDBEntry{}
+	for a, e := range m.entries {
+		x := bridge.FDBEntry{MAC: a, Port: portName(e.port), Sticky: e.sticky, ExternLearn: e.extern, User: e.user, Locked: e.locked, Updated: now.Sub(e.updated)}
+		switch {
+		case e.local:
+			x.State = bridge.NUDPermanent
+		case e.static:
+			x.State = bridge.NUDNoARP
+		case !e.extern && x.Updated >= m.hold:
+			x.State = bridge.NUDStale
+		default:
+			x.State = bridge.NUDReachable
+		}
+		es = append(es, x)
+	}
+	slices.SortFunc(es, func(a, b bridge.FDBEntry) int { return a.MAC.Compare(b.MAC) })
+	return es
+}
+
+// Random operations on the FDB and on the model; after each the two are equal.
+func TestFDBModel(t *testing.T) {
+	properties(t, 40, func(t *testing.T, r *rand.Rand) {
+		const ports = 3
+		addresses := pick(r, 6, 40, 400) // few, so that they meet; many, so that the table grows and shrinks
+		l := newLab(t, bridge.Config{VLANDefaultPVID: new(frame.VID(0)), ForwardDelay: new(time.Duration(0))})
+		m := &model{entries: map[frame.MAC]*modelEntry{}, hold: 300 * time.Second, gcAt: l.clock.now().Add(100 * time.Millisecond)}
+		for i := 1; i <= ports; i++ {
+			l.add(i, bridge.PortConfig{})
+			m.entries[portMAC(i)] = &modelEntry{port: i, local: true, static: true, updated: l.clock.now()}
+		}
+		var history []string
+		did := func(format string, args ...any) { history = append(history, fmt.Sprintf(format, args...)) }
+		for range 600 {
+			now := l.clock.now()
+			port, a := 1+r.IntN(ports), mac(r.IntN(addresses))
+			switch op := r.IntN(40); {
+			case op < 20:
+				n := 1 + r.IntN(addresses/3+1)
+				for i := range n {
+					a := mac((int(a[4])<<8 + int(a[5]) + i) % addresses)
+					l.learn(port, a)
+					m.learn(port, a, now)
+				}
+				did("learn %d from %s on p%d", n, a, port)
+			case op < 28:
+				q := bridge.FDBRequest{
+					Port: l.p(port), MAC: a, State: pick(r, bridge.NUDNoARP, bridge.NUDPermanent, bridge.NUDReachable),
+					Flags: pick[bridge.NTFFlags](r, 0, 0, bridge.NTFSticky, bridge.NTFExtLearned), Mode: bridge.FDBMode(r.IntN(4)),
+				}
+				_ = l.b.FDB().Update(q) // the model knows what is refused
+				m.request(port, q, now)
+				did("request %+v on p%d", q, port)
+			case op < 31:
+				err := l.b.FDB().Delete(l.p(port), a, nil)
+				e := m.entries[a]
+				require.Equal(t, e != nil && e.port == port, err == nil)
+				if err == nil {
+					delete(m.entries, a)
+				}
+				did("delete %s from p%d", a, port)
+			case op < 32:
+				l.set(port, bridge.PortAttrs{FDBFlush: true})
+				m.remove(func(e *modelEntry) bool { return e.port == port && !e.static && !e.extern })
+				did("flush p%d", port)
+			case op < 33:
+				require.NoError(t, l.b.Set(bridge.BridgeAttrs{FDBFlush: true}))
+				m.remove(func(e *modelEntry) bool { return !e.static })
+				did("flush")
+			case op < 34:
+				m.hold = pick(r, 0, 5*time.Second, 20*time.Second, 300*time.Second)
+				require.NoError(t, l.b.Set(bridge.BridgeAttrs{AgeingTime: &m.hold}))
+				m.collect(now)
+				did("ageing %v", m.hold)
+			case op < 35:
+				m.max = pick(r, 0, 3, 100)
+				require.NoError(t, l.b.Set(bridge.BridgeAttrs{FDBMaxLearned: new(uint32(m.max))}))
+				did("max %d", m.max)
+			default:
+				d := time.Duration(r.IntN(4000)) * time.Millisecond
+				l.clock.add(d)
+				now = l.clock.now()
+				l.b.Tick(now)
+				if !m.gcAt.After(now) {
+					m.collect(now)
+				}
+				did("%v later", d)
+			}
+			at, ok := l.b.NextTimer()
+			require.True(t, ok)
+			require.Equal(t, m.gcAt.Sub(l.clock.now()), at.Sub(l.clock.now()), "the collector's time after %q", history)
+			got := slices.Collect(l.b.FDB().All())
+			for i := range got {
+				got[i].Used = 0
+			}
+			require.Equal(t, m.dump(l.clock.now()), got, "after %q", last(history, 5))
+			require.Equal(t, m.counted(), l.b.FDB().Learned())
+			require.Equal(t, len(m.entries), l.b.FDB().Len())
+		}
+	})
+}
+
+func last(s []string, n int) []string { return s[max(0, len(s)-n):] }
