@@ -91,22 +91,23 @@ func (b *Bridge) explain(p *Port, f frame.Frame) (e Explanation) {
 	return e
 }
 
-// note shows a step to whoever watches; it costs a branch when nobody does.
-func (in *Input) note(at Probe, dev string, f *frame.Frame, d Decision) {
+// note shows a step to whoever watches; it costs a branch when nobody does. dev is
+// the device it is about, nil being the bridge's own.
+func (in *Input) note(at Probe, dev *Port, f *frame.Frame, d Decision) {
 	if in.watched {
-		in.show(Step{Probe: at, Dev: dev, VID: in.vid, Tag: f.Tag, Decision: d})
+		in.show(Step{Probe: at, Dev: in.b.devName(dev), VID: in.vid, Tag: f.Tag, Decision: d})
 	}
 }
 
-func (in *Input) noteReason(at Probe, dev string, f *frame.Frame, d Decision, why DropReason) {
+func (in *Input) noteReason(at Probe, dev *Port, f *frame.Frame, d Decision, why DropReason) {
 	if in.watched {
-		in.show(Step{Probe: at, Dev: dev, VID: in.vid, Tag: f.Tag, Decision: d, Reason: why})
+		in.show(Step{Probe: at, Dev: in.b.devName(dev), VID: in.vid, Tag: f.Tag, Decision: d, Reason: why})
 	}
 }
 
 // free shows where a frame ended.
-func (in *Input) free(dev string, why DropReason) {
-	in.show(Step{Probe: ProbeFree, Dev: dev, VID: in.vid, Decision: Dropped, Reason: why})
+func (in *Input) free(dev *Port, why DropReason) {
+	in.show(Step{Probe: ProbeFree, Dev: in.b.devName(dev), VID: in.vid, Decision: Dropped, Reason: why})
 }
 
 // noteXmit shows frames handed to a cable, before it is known what the cable says.

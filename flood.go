@@ -6,15 +6,15 @@ import "github.com/ddfb540f/bridge/frame"
 // (br_flood). from is where it came in, nil if from the host: then the flags for
 // multicast and broadcast do not apply.
 func (in *Input) flood(from *portConf, f *frame.Frame, kind Decision) outcome {
-	in.note(ProbeFlood, in.b.devName(in.port), f, kind)
+	in.note(ProbeFlood, in.port, f, kind)
 	o := dropped(DropNoTXTarget)
 	for _, pc := range in.cfg.ports {
 		if skip := floodSkips(from, pc, kind); skip != NoDecision {
-			in.note(ProbeDeliver, pc.p.name, f, skip)
+			in.note(ProbeDeliver, pc.p, f, skip)
 			continue
 		}
 		if why := in.shouldDeliver(from, pc); why != NotDropped {
-			in.noteReason(ProbeDeliver, pc.p.name, f, SkipUndeliverable, why)
+			in.noteReason(ProbeDeliver, pc.p, f, SkipUndeliverable, why)
 			continue
 		}
 		in.egress(pc, f)

@@ -10,8 +10,9 @@ import (
 
 // A vector is the frames of one batch that leave by one device.
 type vector struct {
-	p  *Port // nil: the host
-	fs []frame.Frame
+	p       *Port // nil: the host
+	fs      []frame.Frame
+	touched bool // it is in Input.touched
 }
 
 // shouldDeliver says why a frame may not leave by pc, or NotDropped
@@ -43,9 +44,9 @@ func (in *Input) forward(from *portConf, f *frame.Frame, num int) outcome {
 	if to == nil {
 		return dropped(DropPortGone) // it left, and its entries are being purged
 	}
-	in.note(ProbeForward, to.p.name, f, KnownUnicast)
+	in.note(ProbeForward, to.p, f, KnownUnicast)
 	if to.backup != 0 && !(to.flags.has(flagUp) && to.flags.has(flagCarrier)) {
-		in.note(ProbeForward, to.p.name, f, ToBackup)
+		in.note(ProbeForward, to.p, f, ToBackup)
 		to = in.cfg.byNum[to.backup]
 	}
 	if why := in.shouldDeliver(from, to); why != NotDropped {
@@ -55,61 +56,59 @@ func (in *Input) forward(from *portConf, f *frame.Frame, num int) outcome {
 	return used()
 }
 
-// egress is __br_forward and br_dev_queue_push_xmit: the frame, in a view of its
-// own, gets the tag with which it leaves, is held against the port's MTU, and is
-// put in the port's vector.
+// egress is __br_forward and br_dev_queue_push_xmit: a view of the frame is put in
+// the port's vector, gets the tag with which it leaves, and is held against the
+// port's MTU.
 func (in *Input) egress(pc *portConf, f *frame.Frame) {
-	g := *f
-	in.egressTag(pc.vlans, &g)
-	in.note(ProbeEgress, pc.p.name, &g, NoDecision)
+	v := in.vector(pc.num, pc.p)
+	v.fs = append(v.fs, *f)
+	g := &v.fs[len(v.fs)-1]
+	in.egressTag(pc.vlans, g)
+	in.note(ProbeEgress, pc.p, g, NoDecision)
 	why := NotDropped
 	switch {
 	case !pc.flags.has(flagUp):
 		why = DropPortDown
-	case !g.Owed.GSO() && g.Len() > pc.mtu+frame.HeaderLen+frame.TagLen:
+	case g.Len() > pc.mtu+frame.HeaderLen+frame.TagLen && !g.Owed.GSO():
 		why = DropTooLong
 	}
 	if why != NotDropped {
-		in.refuse(pc, &g, why)
-		return
-	}
-	in.emit(pc.num, pc.p, &g)
-}
-
-// refuse ends one copy of a frame on its way out of one port.
-func (in *Input) refuse(pc *portConf, f *frame.Frame, why DropReason) {
-	in.noteReason(ProbePushXmit, pc.p.name, f, Dropped, why)
-	if in.dry == nil {
-		pc.p.tx.refuse(1, why)
+		in.noteReason(ProbePushXmit, pc.p, g, Dropped, why)
+		v.fs = v.fs[:len(v.fs)-1]
+		if in.dry == nil {
+			pc.p.tx.refuse(1, why)
+		}
 	}
 }
 
-// emit puts a frame in a device's vector. The vectors keep their memory from batch
-// to batch.
-func (in *Input) emit(num int, p *Port, f *frame.Frame) {
+// vector gives a device's vector to append to. The vectors keep their memory from
+// batch to batch.
+func (in *Input) vector(num int, p *Port) *vector {
 	for num >= len(in.out) {
 		in.out = append(in.out, vector{})
 	}
 	v := &in.out[num]
-	if len(v.fs) == 0 {
-		v.p = p
+	if !v.touched {
+		v.touched, v.p = true, p
 		in.touched = append(in.touched, num)
 	}
-	v.fs = append(v.fs, *f)
+	return v
 }
 
 // flush writes every vector to its cable: the only place where the bridge does so.
 func (in *Input) flush() {
 	for _, num := range in.touched {
 		v := &in.out[num]
-		if v.p == nil {
+		switch {
+		case len(v.fs) == 0: // what was to leave was too long
+		case v.p == nil:
 			in.writeHost(v.fs)
-		} else {
+		default:
 			in.write(v.p.queues[in.index%len(v.p.queues)], &v.p.tx, &v.p.caps, v.fs)
 		}
 		clear(v.fs) // keep no hold on the memory of others
 		clear(in.plain)
-		v.fs, v.p = v.fs[:0], nil
+		v.fs, v.p, v.touched = v.fs[:0], nil, false
 	}
 	in.touched = in.touched[:0]
 	in.pushed = in.pushed[:0]
@@ -150,7 +149,7 @@ func (in *Input) write(q *queue, tx *txCounters, caps *Caps, fs []frame.Frame) {
 func (in *Input) refused(q *queue, tx *txCounters, n int, why DropReason) {
 	tx.refused[why].Add(uint64(n))
 	if in.watched && n > 0 {
-		in.free(in.b.devName(q.p), why)
+		in.free(q.p, why)
 	}
 }
 

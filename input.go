@@ -32,6 +32,7 @@ type Input struct {
 
 	// One frame.
 	cfg      *config
+	pc       *portConf // the port's part of cfg; nil: the host, or a port that has left
 	vid      frame.VID
 	filtered bool // VLAN filtering was on when the frame came in
 	isolated bool // the frame came in by an isolated port
@@ -159,6 +160,8 @@ func (in *Input) end() {
 		in.running.Store(0)
 	}
 	in.ctr.add(&in.tally)
+	in.b.host.count(&in.tally)
+	in.tally = tally{}
 }
 
 // afterwards does what must not be done inside a batch, or with a lock held.
@@ -176,7 +179,7 @@ func (in *Input) account(o outcome) {
 	case Drop:
 		in.ctr.dropped[o.reason].Add(1)
 		if in.watched {
-			in.free(in.b.devName(in.port), o.reason)
+			in.free(in.port, o.reason)
 		}
 	}
 }
@@ -185,7 +188,13 @@ func (in *Input) account(o outcome) {
 // bridge sees a frame. The configuration is loaded for each frame, so that what
 // one frame changes counts for the next.
 func (in *Input) receive(f *frame.Frame) (outcome, error) {
-	in.cfg, in.vid = in.b.cfg.Load(), 0
+	if cfg := in.b.cfg.Load(); cfg != in.cfg {
+		in.cfg, in.pc = cfg, nil
+		if in.port != nil && !cfg.closed {
+			in.pc = cfg.conf(in.port)
+		}
+	}
+	in.vid = 0
 	if !f.WellFormed() {
 		in.header.src, in.header.dst = frame.MAC{}, frame.MAC{}
 	} else {
@@ -194,8 +203,8 @@ func (in *Input) receive(f *frame.Frame) (outcome, error) {
 	if in.port == nil {
 		return in.devXmit(f)
 	}
-	pc := in.cfg.conf(in.port)
-	if pc == nil || in.cfg.closed {
+	pc := in.pc
+	if pc == nil {
 		return dropped(DropNotServed), nil
 	}
 	if !f.WellFormed() {
@@ -239,7 +248,7 @@ func owesSanely(f *frame.Frame) bool {
 
 // handleFrame is br_handle_frame.
 func (in *Input) handleFrame(pc *portConf, f *frame.Frame) outcome {
-	in.note(ProbeHandleFrame, pc.p.name, f, Arrived)
+	in.note(ProbeHandleFrame, pc.p, f, Arrived)
 	src, dst := in.header.src, in.header.dst
 	if !src.IsValid() {
 		return dropped(DropInvalidSource)
@@ -271,7 +280,7 @@ func (in *Input) linkLocal(pc *portConf, f *frame.Frame) (o outcome, done bool) 
 		mask |= 1 << stp
 	}
 	if mask&(1<<x) != 0 {
-		in.note(ProbeHandleFrame, pc.p.name, f, LinkLocalForward)
+		in.note(ProbeHandleFrame, pc.p, f, LinkLocalForward)
 		return outcome{}, false
 	}
 	d := LinkLocalPass
@@ -283,14 +292,14 @@ func (in *Input) linkLocal(pc *portConf, f *frame.Frame) (o outcome, done bool) 
 			}
 		}
 	}
-	in.note(ProbeHandleFrame, pc.p.name, f, d)
+	in.note(ProbeHandleFrame, pc.p, f, d)
 	in.pass(pc, f)
 	return outcome{verdict: Passed}, true
 }
 
 // pass hands a frame to the port's own stack, if there is one.
 func (in *Input) pass(pc *portConf, f *frame.Frame) {
-	in.note(ProbeNetifReceive, pc.p.name, f, SentOwn)
+	in.note(ProbeNetifReceive, pc.p, f, SentOwn)
 	switch {
 	case in.dry != nil:
 	case pc.p.onPass == nil:
@@ -327,7 +336,7 @@ func (in *Input) handleFrameFinish(pc *portConf, f *frame.Frame) outcome {
 	}
 	vid, how := in.ingress(pc.vlans, f, &state)
 	in.vid, in.filtered = vid, in.cfg.info.VLANFiltering
-	in.note(ProbeIngress, pc.p.name, f, how)
+	in.note(ProbeIngress, pc.p, f, how)
 	if how == VLANNotMember {
 		return dropped(DropVLANIngress)
 	}
@@ -338,7 +347,7 @@ func (in *Input) handleFrameFinish(pc *portConf, f *frame.Frame) outcome {
 	if pc.flags.has(flagLearning) {
 		d = in.learn(pc, in.header.src, vid, 0)
 	}
-	in.note(ProbeFDBUpdate, pc.p.name, f, d)
+	in.note(ProbeFDBUpdate, pc.p, f, d)
 	if state == StateLearning {
 		return dropped(DropLearning)
 	}
@@ -350,7 +359,7 @@ func (in *Input) handleFrameFinish(pc *portConf, f *frame.Frame) outcome {
 // entry for this port. EAPOL passes, so that a station can become authorised.
 func (in *Input) authorised(pc *portConf, f *frame.Frame) bool {
 	if f.Type() == frame.TypePAE {
-		in.note(ProbeLocked, pc.p.name, f, LockedEAPOL)
+		in.note(ProbeLocked, pc.p, f, LockedEAPOL)
 		return true
 	}
 	v, ok := in.lookup(in.header.src, in.vid, &in.src)
@@ -367,7 +376,7 @@ func (in *Input) authorised(pc *portConf, f *frame.Frame) bool {
 		in.learn(pc, in.header.src, in.vid, fdbLocked)
 		d = LockedNoted
 	}
-	in.note(ProbeLocked, pc.p.name, f, d)
+	in.note(ProbeLocked, pc.p, f, d)
 	return d == LockedAuthorised
 }
 
@@ -383,7 +392,7 @@ func (in *Input) deliver(pc *portConf, f *frame.Frame) outcome {
 		o = in.flood(pc, f, Broadcast)
 	case dst.IsMulticast():
 		up = true
-		in.b.host.multicast(in)
+		in.tally.upMulticast++
 		o = in.flood(pc, f, Multicast)
 	default:
 		v, ok := in.lookup(dst, in.vid, &in.dst)
@@ -393,7 +402,7 @@ func (in *Input) deliver(pc *portConf, f *frame.Frame) outcome {
 		}
 		switch {
 		case ok && v.has(fdbLocal):
-			in.note(ProbePassUp, in.b.name, f, KnownLocal)
+			in.note(ProbePassUp, nil, f, KnownLocal)
 			in.passFrameUp(f)
 			return used()
 		case ok:

@@ -118,10 +118,12 @@ func (h *host) fail(c *hostCable, err error) {
 	}
 }
 
-// multicast counts a frame that goes up as multicast.
-func (h *host) multicast(in *Input) {
-	if in.dry == nil {
-		h.mcast.Add(1)
+// count adds what a batch delivered up.
+func (h *host) count(t *tally) {
+	if t.up != 0 {
+		h.rxFrames.Add(t.up)
+		h.rxBytes.Add(t.upBytes)
+		h.mcast.Add(t.upMulticast)
 	}
 }
 
@@ -172,11 +174,11 @@ func (in *Input) devXmit(f *frame.Frame) (outcome, error) {
 	if !owesSanely(f) {
 		return dropped(DropBadOffload), nil
 	}
-	in.note(ProbeDevXmit, name, f, Arrived)
+	in.note(ProbeDevXmit, nil, f, Arrived)
 	state := StateForwarding
 	vid, how := in.ingress(in.cfg.self, f, &state)
 	in.vid, in.filtered, in.isolated = vid, i.VLANFiltering, false
-	in.note(ProbeIngress, name, f, how)
+	in.note(ProbeIngress, nil, f, how)
 	if how == VLANNotMember {
 		return dropped(DropVLANIngress), nil
 	}
@@ -205,24 +207,22 @@ func tooLongForHost(f *frame.Frame, mtu int) bool {
 // passFrameUp is br_pass_frame_up: a copy goes to the host, if the bridge's own
 // device is in the VLAN, or promiscuous.
 func (in *Input) passFrameUp(f *frame.Frame) {
-	h, name, g := &in.b.host, in.b.name, *f
-	member := !in.filtered || in.cfg.self.has(in.vid)
-	if in.dry == nil {
-		h.rxFrames.Add(1)
-		h.rxBytes.Add(uint64(f.Len() - frame.HeaderLen))
-	}
+	g := *f
+	in.tally.up++
+	in.tally.upBytes += uint64(f.Len() - frame.HeaderLen)
 	if !in.cfg.info.Promisc && in.filtered && !in.cfg.self.forwards(in.vid) {
-		in.noteReason(ProbePassUp, name, f, Dropped, DropVLANEgress)
+		in.noteReason(ProbePassUp, nil, f, Dropped, DropVLANEgress)
 		if in.dry == nil {
-			h.tx.refuse(1, DropVLANEgress)
+			in.b.host.tx.refuse(1, DropVLANEgress)
 		}
 		return
 	}
-	if member {
+	if in.filtered && in.cfg.self.has(in.vid) {
 		in.egressTag(in.cfg.self, &g)
 	}
-	in.note(ProbePassUp, name, &g, NoDecision)
-	in.emit(fdbSelf, nil, &g)
+	in.note(ProbePassUp, nil, &g, NoDecision)
+	v := in.vector(fdbSelf, nil)
+	v.fs = append(v.fs, g)
 }
 
 // writeHost writes to the host's cable, if there is one.

@@ -73,15 +73,17 @@ type counters struct {
 	dropped          [numDropReasons]atomic.Uint64
 }
 
-// tally is what a batch adds to counters at its end.
-type tally struct{ bytes, used uint64 }
+// tally is what a batch adds to the counters at its end.
+type tally struct {
+	bytes, used              uint64
+	up, upBytes, upMulticast uint64 // delivered up to the host, before any check there
+}
 
 func (c *counters) add(t *tally) {
 	c.bytes.Add(t.bytes)
 	if t.used != 0 {
 		c.used.Add(t.used)
 	}
-	*t = tally{}
 }
 
 // addTo sums up. Received is counted first and read last, so that a ledger taken
