@@ -184,7 +184,9 @@ func TestGracePeriod(t *testing.T) {
 				before := g.frames.Load()
 				eventually(t, "frames reach the victim", func() bool { return g.frames.Load() > before+20 })
 				if len(c.empty) > 0 {
-					eventually(t, "the victim's stations are learned", func() bool { return len(l.victims(c.empty[len(c.empty)-1])) > 0 || !c.filtering && len(l.victims(0)) > 0 })
+					eventually(t, "the victim's stations are learned", func() bool {
+						return len(l.victims(c.empty[len(c.empty)-1])) > 0 || !c.filtering && len(l.victims(0)) > 0
+					})
 				}
 				require.NoError(t, c.do(l, p))
 				g.set(c.forbidden)
@@ -196,8 +198,7 @@ func TestGracePeriod(t *testing.T) {
 				}
 				if c.undo == nil {
 					stop()
-					assert.Zero(t, p.Stats().Ingress.Balance())
-					assert.Zero(t, p.Stats().Egress.Balance())
+					portBalanced(t, p)
 					assert.True(t, g.isClosed())
 					p, stop = nil, func() {}
 					continue
@@ -232,8 +233,7 @@ func TestLedgersBalance(t *testing.T) {
 					assert.NoError(t, err)
 					_ = q.Receive(ether(frame.Broadcast, mac(r.IntN(20))))
 					assert.NoError(t, l.b.RemovePort(q))
-					assert.Zero(t, q.Stats().Ingress.Balance())
-					assert.Zero(t, q.Stats().Egress.Balance())
+					portBalanced(t, q)
 				case 1:
 					assert.NoError(t, l.b.Set(bridge.BridgeAttrs{VLANFiltering: new(coin(r, 2)), AgeingTime: new(time.Duration(r.IntN(2)) * time.Minute)}))
 				case 2:

@@ -88,9 +88,16 @@ type events struct {
 	pending    atomic.Bool // the queue is not empty
 	mu         sync.Mutex  // guards the rest
 	queue      []Event
+	first      uint64 // the number of queue[0], counted from the first event
 	lost       int
-	handlers   []*func(Event)
-	delivering bool // one deliverer at a time
+	handlers   []*handler // replaced, never edited
+	delivering bool       // one deliverer at a time
+}
+
+type handler struct {
+	fn      func(Event)
+	from    uint64 // the number of the first event that is its
+	stopped atomic.Bool
 }
 
 func (q *events) watched() bool { return q.on.Load() }
@@ -99,19 +106,20 @@ func (q *events) watched() bool { return q.on.Load() }
 // the goroutine whose frame, Tick or call caused it, once no lock is held: fn may
 // call anything of the Bridge. While fn takes its time, other goroutines go on
 // and their events wait for it in a bounded queue; what does not fit is lost, and
-// an EventLost says how many. stop ends the watching; a call of fn that is under
-// way goes on.
+// an EventLost says how many. stop ends the watching: fn is not called again, a
+// call that is under way goes on. A panic of fn is not recovered.
 func (b *Bridge) Watch(fn func(Event)) (stop func()) {
 	q := &b.events
-	h := &fn
 	q.mu.Lock()
+	defer q.mu.Unlock()
+	h := &handler{fn: fn, from: q.first + uint64(len(q.queue))}
 	q.handlers = append(slices.Clip(q.handlers), h)
 	q.on.Store(true)
-	q.mu.Unlock()
 	return func() {
+		h.stopped.Store(true)
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		q.handlers = slices.DeleteFunc(slices.Clone(q.handlers), func(x *func(Event)) bool { return x == h })
+		q.handlers = slices.DeleteFunc(slices.Clone(q.handlers), func(x *handler) bool { return x == h })
 		q.on.Store(len(q.handlers) > 0)
 	}
 }
@@ -134,38 +142,41 @@ func (q *events) post(e Event) {
 // then sees these events too.
 func (q *events) deliver() {
 	for q.pending.Load() {
-		batch, handlers := q.take()
+		batch, first, handlers := q.take()
 		if batch == nil {
 			return
 		}
-		q.handOut(batch, handlers)
+		q.handOut(batch, first, handlers)
 	}
 }
 
-func (q *events) take() ([]Event, []*func(Event)) {
+func (q *events) take() (batch []Event, first uint64, handlers []*handler) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.delivering || len(q.queue) == 0 {
-		return nil, nil
+		return nil, 0, nil
 	}
-	batch := q.queue
 	if q.lost > 0 {
-		batch = append(batch, Event{Kind: EventLost, Lost: q.lost})
+		q.queue = append(q.queue, Event{Kind: EventLost, Lost: q.lost})
 	}
+	batch, first = q.queue, q.first
+	q.first += uint64(len(batch))
 	q.queue, q.lost, q.delivering = nil, 0, true
 	q.pending.Store(false)
-	return batch, q.handlers
+	return batch, first, q.handlers
 }
 
-func (q *events) handOut(batch []Event, handlers []*func(Event)) {
+func (q *events) handOut(batch []Event, first uint64, handlers []*handler) {
 	defer func() {
 		q.mu.Lock()
+		defer q.mu.Unlock()
 		q.delivering = false
-		q.mu.Unlock()
 	}()
-	for _, e := range batch {
+	for i, e := range batch {
 		for _, h := range handlers {
-			(*h)(e)
+			if first+uint64(i) >= h.from && !h.stopped.Load() {
+				h.fn(e)
+			}
 		}
 	}
 }

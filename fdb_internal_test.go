@@ -26,7 +26,7 @@ func testBridge(t testing.TB, c Config) *Bridge {
 // nullIO takes everything and never has a frame.
 type nullIO struct{ closed chan struct{} }
 
-func (n nullIO) ReadFrames([]frame.Frame) (int, error)      { <-n.closed; return 0, errPipeClosed }
+func (n nullIO) ReadFrames([]frame.Frame) (int, error)     { <-n.closed; return 0, errPipeClosed }
 func (n nullIO) WriteFrames(fs []frame.Frame) (int, error) { return len(fs), nil }
 func (n nullIO) Close() error                              { return nil }
 

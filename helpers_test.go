@@ -212,16 +212,23 @@ func (l *lab) ingress(n int) bridge.IngressLedger {
 // balanced asserts that every ledger of the bridge balances.
 func balanced(t testing.TB, b *bridge.Bridge) {
 	t.Helper()
-	check := func(dev string, in bridge.IngressLedger, out bridge.EgressLedger) {
-		assert.Zero(t, in.Balance(), "ingress of %s: %+v", dev, in)
-		assert.Zero(t, out.Balance(), "egress of %s: %+v", dev, out)
-	}
 	for _, p := range b.Ports() {
-		s := p.Stats()
-		check(p.Name(), s.Ingress, s.Egress)
+		portBalanced(t, p)
 	}
 	s := b.Stats()
-	check("host", s.Ingress, s.Egress)
+	ledgersBalance(t, "host", s.Ingress, s.Egress)
+}
+
+func portBalanced(t testing.TB, p *bridge.Port) {
+	t.Helper()
+	s := p.Stats()
+	ledgersBalance(t, p.Name(), s.Ingress, s.Egress)
+}
+
+func ledgersBalance(t testing.TB, dev string, in bridge.IngressLedger, out bridge.EgressLedger) {
+	t.Helper()
+	assert.Zero(t, in.Balance(), "ingress of %s: %+v", dev, in)
+	assert.Zero(t, out.Balance(), "egress of %s: %+v", dev, out)
 }
 
 // portMAC is the address of port n's device, mac that of station n.
