@@ -70,7 +70,6 @@ type Bridge struct {
 	mu              sync.Mutex // guards the making of the next config, and the fields below
 	rand            *rand.Rand
 	groupAddressSet bool
-	hadPort         bool
 
 	inputsMu sync.Mutex // guards inputs
 	inputs   []*Input   // whose batches a change waits for; replaced, never edited

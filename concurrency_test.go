@@ -80,6 +80,7 @@ func (l *lab) traffic(n int) (stop func()) {
 					}
 				}
 				_ = in.Receive(fs)
+				runtime.Gosched() // few processors must do for all of it
 			}
 		})
 	}
@@ -107,6 +108,7 @@ func (l *lab) victim(c bridge.PortConfig) (p *bridge.Port, g *guard, stop func()
 				return
 			default:
 				_ = in.Receive(fs)
+				runtime.Gosched()
 			}
 		}
 	})
@@ -170,6 +172,7 @@ func TestGracePeriod(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLab(t, bridge.Config{VLANFiltering: c.filtering, FDBLimit: 1000})
+			l.forget()
 			for i := 1; i <= 2; i++ {
 				l.add(i, bridge.PortConfig{VLANs: vlans})
 			}
@@ -177,7 +180,7 @@ func TestGracePeriod(t *testing.T) {
 			var p *bridge.Port
 			var g *guard
 			stop := func() {}
-			for range 40 {
+			for range 20 {
 				if p == nil {
 					p, g, stop = l.victim(bridge.PortConfig{VLANs: vlans})
 				}
@@ -216,6 +219,7 @@ func TestGracePeriod(t *testing.T) {
 func TestLedgersBalance(t *testing.T) {
 	l := newLab(t, bridge.Config{VLANStats: true, FDBLimit: 200})
 	vlans := append(bridge.Access(1), bridge.VLAN{VID: 10})
+	l.forget()
 	for i := 1; i <= 4; i++ {
 		l.add(i, bridge.PortConfig{VLANs: vlans})
 	}
@@ -224,7 +228,7 @@ func TestLedgersBalance(t *testing.T) {
 	for n := range 3 {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(n), 77))
-			for i := range 250 {
+			for i := range 1000 {
 				p := l.p(1 + r.IntN(4))
 				switch r.IntN(12) {
 				case 0:

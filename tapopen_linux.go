@@ -111,7 +111,7 @@ func adoptTAP(f *os.File) (fd int, ctl *os.File, err error) {
 		return no
 	})
 	if err != nil {
-		return -1, nil, fmt.Errorf("File: %w", err)
+		return -1, nil, fmt.Errorf("the descriptor in File: %w", err)
 	}
 	if err = checkAdopted(fd); err == nil {
 		ctl, err = controlOf(fd)
