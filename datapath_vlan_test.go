@@ -255,6 +255,56 @@ func TestCaps(t *testing.T) {
 	balanced(t, l.b)
 }
 
+// keeper is a cable that keeps the frames themselves.
+type keeper struct {
+	*recorder
+	got []frame.Frame
+}
+
+func (k *keeper) WriteFrames(fs []frame.Frame) (int, error) {
+	for i := range fs {
+		k.got = append(k.got, fs[i].Clone())
+	}
+	return len(fs), nil
+}
+
+// Who puts the wire form together moves the offsets of what is owed: what they
+// point at stays the same.
+func TestOwedOffsets(t *testing.T) {
+	f := etherN(mac(100), mac(9), 90)
+	f.Owed = frame.Offload{Flags: 1, GSOType: 1, HdrLen: 54, GSOSize: 10, CsumStart: 34, CsumOffset: 16}
+	inData := tagged(f, frame.TypeDot1Q, 10)
+	inData.Owed = f.Owed
+	inData.Owed.CsumStart, inData.Owed.HdrLen = 38, 58
+	foreign := tagged(f, frame.TypeDot1AD, 10)
+	foreign.Owed = inData.Owed
+	for name, in := range map[string]frame.Frame{
+		"untagged": f, "tag in the data": inData, "tag aside": aside(f, frame.TypeDot1Q, 10),
+		"foreign tag in the data": foreign, "foreign tag aside": aside(f, frame.TypeDot1AD, 10),
+	} {
+		for _, tagAside := range []bool{false, true} {
+			l := newLab(t, bridge.Config{VLANFiltering: true, VLANDefaultPVID: new(frame.VID(10))})
+			l.add(1, bridge.PortConfig{})
+			var cables []*keeper
+			for i, vlans := range [][]bridge.VLAN{bridge.Access(10), bridge.Trunk(0, 10)} {
+				k := &keeper{recorder: newRecorder("k", l.log)}
+				cables = append(cables, k)
+				_, err := l.b.AddPort(portName(2+i), k, bridge.PortConfig{VLANs: vlans, Caps: bridge.Caps{Checksum: true, GSO: true, TagAside: tagAside}})
+				require.NoError(t, err)
+			}
+			require.NoError(t, l.p(1).Receive(in))
+			for i, k := range cables {
+				require.Len(t, k.got, 1, name)
+				g := &k.got[0]
+				assert.True(t, tagAside || g.Plain())
+				wire, owed := g.AppendWire(nil), g.OwedOnWire()
+				assert.Equal(t, f.Data[34:], wire[owed.CsumStart:], "%s, cable %d, TagAside %v: where the checksum starts", name, i, tagAside)
+				assert.Equal(t, f.Data[54:], wire[owed.HdrLen:], "%s: where the headers end", name)
+			}
+		}
+	}
+}
+
 // What the door refuses: section 1 and what a write to a device answers.
 func TestDoor(t *testing.T) {
 	owes := func(o frame.Offload) frame.Frame { f := ether(mac(2), mac(9)); f.Owed = o; return f }

@@ -16,7 +16,7 @@ const (
 	DropLinkDown    // the port's device is down (EIO from the device)
 	DropBadOffload  // what the frame says it owes is not possible
 	DropTaggedRunt  // ends right behind its VLAN tag (skb_vlan_untag)
-	DropNotServed   // the port has left the bridge
+	DropNotServed   // the port has left, or the bridge is closed
 	DropHostDown    // the bridge's own device is down (ENETDOWN)
 	DropHostTooLong // longer than the bridge device's MTU allows (EMSGSIZE)
 
@@ -55,7 +55,7 @@ var dropText = [numDropReasons]struct{ kernel, words string }{
 	DropLinkDown:      {"DEV_READY", "the port's device is down"},
 	DropBadOffload:    {"NOT_SPECIFIED", "owes an impossible checksum or segmentation"},
 	DropTaggedRunt:    {"NOT_SPECIFIED", "ends right behind its VLAN tag"},
-	DropNotServed:     {"NOT_SPECIFIED", "the port has left the bridge"},
+	DropNotServed:     {"NOT_SPECIFIED", "the port has left, or the bridge is closed"},
 	DropHostDown:      {"NOT_SPECIFIED", "the bridge device is down"},
 	DropHostTooLong:   {"NOT_SPECIFIED", "longer than the bridge device's MTU allows"},
 	DropInvalidSource: {"MAC_INVALID_SOURCE", "source address is zero or a group address"},

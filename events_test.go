@@ -239,7 +239,7 @@ func TestEventsTellTheFDB(t *testing.T) {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(n), 3))
 			in := l.p(n).Input()
-			for range 3000 {
+			for range 800 { // so that no event is lost, even if none is delivered meanwhile
 				_ = in.Receive([]frame.Frame{ether(groupMAC, mac(r.IntN(40)))})
 				switch r.IntN(300) {
 				case 0:
@@ -261,5 +261,5 @@ func TestEventsTellTheFDB(t *testing.T) {
 		}
 	}
 	assert.Equal(t, table, follow)
-	assert.Greater(t, count, 1000)
+	assert.Greater(t, count, 500)
 }

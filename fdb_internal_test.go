@@ -177,8 +177,9 @@ func TestFDBWords(t *testing.T) {
 // belongs to another address shows.
 func TestFDBReaders(t *testing.T) {
 	var now atomic.Int64
-	b := testBridge(t, Config{Clock: func() time.Time { return time.Unix(0, now.Load()) }, AgeingTime: new(time.Second)})
-	const ports, span = 8, 512
+	clock := func() time.Time { return time.Unix(0, now.Add(int64(time.Millisecond))) } // so that every frame refreshes
+	b := testBridge(t, Config{Clock: clock, AgeingTime: new(20 * time.Second)})
+	const ports, span = 8, 48 // few, so that they meet in the slots that deletes leave
 	var ps []*Port
 	for i := range ports {
 		ps = append(ps, testPort(t, b, fmt.Sprint("p", i), PortConfig{}))
@@ -194,7 +195,7 @@ func TestFDBReaders(t *testing.T) {
 			for _, p := range ps {
 				ins = append(ins, p.Input())
 			}
-			for range 60_000 {
+			for range 150_000 {
 				i := r.IntN(span)
 				in := ins[home(i)]
 				if r.IntN(2) == 0 {
@@ -226,8 +227,7 @@ func TestFDBReaders(t *testing.T) {
 			case 0:
 				_, _ = b.FDB().Flush(FDBFlush{Port: ps[r.IntN(ports)], StateMask: NUDPermanent})
 			case 1:
-				now.Add(int64(200 * time.Millisecond))
-				b.Tick(time.Unix(0, now.Load()))
+				b.Tick(clock())
 			case 2:
 				_ = b.FDB().Update(FDBRequest{Port: ps[home(i)], MAC: testMAC(i), State: NUDNoARP, Mode: FDBReplace, VID: new(frame.VID(1))})
 			default:
@@ -235,14 +235,18 @@ func TestFDBReaders(t *testing.T) {
 			}
 		}
 	})
-	wg.Go(func() { // fills the table with others, so that it grows
+	wg.Go(func() { // fills the table with others and takes them out again, so that it grows and shrinks
 		for i := 0; ; i++ {
 			select {
 			case <-stop:
 				return
 			default:
 			}
-			_ = ps[0].Receive(learnFrame(testMAC(1_000_000 + i%20_000)))
+			_ = ps[0].Receive(learnFrame(testMAC(1_000_000 + i%300)))
+			if i%300 == 299 {
+				_, _ = b.FDB().Flush(FDBFlush{Port: ps[0], StateMask: NUDPermanent})
+				b.Tick(clock().Add(time.Hour))
+			}
 		}
 	})
 	readers.Wait()
@@ -265,4 +269,26 @@ func TestFDBReaders(t *testing.T) {
 	assert.Equal(t, learned, b.fdb.learned)
 	assert.Equal(t, perPort, b.fdb.perPort)
 	assert.Equal(t, len(seen), b.fdb.tab.Load().live)
+}
+
+// Nothing of a port that left is kept: not its Inputs, for which changes would
+// wait, nor its name.
+func TestPortsLeaveNothing(t *testing.T) {
+	b := testBridge(t, Config{})
+	p := testPort(t, b, "first", PortConfig{})
+	_ = p.Receive(learnFrame(testMAC(1)))
+	inputs, entries := len(b.inputs), b.FDB().Len()
+	for i := range 50 {
+		q := testPort(t, b, fmt.Sprint("q", i), PortConfig{})
+		in := q.Input()
+		_ = in.Receive([]frame.Frame{learnFrame(testMAC(100 + i))})
+		_ = q.Receive(learnFrame(testMAC(200 + i)))
+		require.NoError(t, b.RemovePort(q))
+		_ = q.Input().Receive([]frame.Frame{learnFrame(testMAC(300 + i))})
+	}
+	assert.Len(t, b.inputs, inputs)
+	assert.Equal(t, entries, b.FDB().Len())
+	assert.Len(t, b.fdb.perPort, 1)
+	assert.Len(t, b.fdb.names, 1)
+	assert.LessOrEqual(t, len(b.cfg.Load().byNum), 3)
 }
