@@ -3,6 +3,7 @@ package bridge
 import (
 	"errors"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -66,7 +67,10 @@ type Bridge struct {
 	host     host
 	broken   broken
 
-	changing        sync.Mutex // orders the calls that wait for batches to end; taken before mu
+	// changing orders the calls that wait for batches to end; taken before mu. A
+	// channel, since its holder sleeps and a testing/synctest bubble must see that.
+	changing chan struct{}
+
 	mu              sync.Mutex // guards the making of the next config, and the fields below
 	rand            *rand.Rand
 	groupAddressSet bool
@@ -83,7 +87,8 @@ type Bridge struct {
 // Bridge.Set for the same value, and EADDRNOTAVAIL or EINVAL for a bad address or
 // MTU.
 func New(c Config) (*Bridge, error) {
-	b := &Bridge{name: c.Name, clock: c.Clock, fdbLimit: c.FDBLimit, wake: make(chan struct{}, 1)}
+	b := &Bridge{name: c.Name, clock: c.Clock, fdbLimit: c.FDBLimit,
+		changing: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
 	if b.name == "" {
 		b.name = "br0"
 	}
@@ -186,8 +191,8 @@ func (b *Bridge) madeUpAddress() frame.MAC {
 	return m
 }
 
-// stamp is now in ms since New.
-func (b *Bridge) stamp() stamp { return stampOf(b.clock().Sub(b.start)) }
+// stamp is now in ms since New; a clock that is set back before that stands still.
+func (b *Bridge) stamp() stamp { return max(stampOf(b.clock().Sub(b.start)), 0) }
 
 // Name is the bridge's name.
 func (b *Bridge) Name() string { return b.name }
@@ -237,16 +242,21 @@ func (b *Bridge) SetTrace(t Trace) {
 // its configuration (br_add_if). While Serve runs, a reader is started. The
 // FrameIO is the bridge's from then on, who closes it; if AddPort refuses it stays
 // the caller's. Errors: EINVAL for a nil io, an empty name and bad values, EBUSY
-// for a name that is in use, EXFULL for the 1024th port.
+// for a name or a FrameIO that is in use, EXFULL for the 1024th port.
 func (b *Bridge) AddPort(name string, io FrameIO, c PortConfig) (*Port, error) {
 	p := &Port{b: b, name: name, caps: c.Caps, fdbLimit: c.FDBLimit, onPass: c.OnPass}
 	for _, q := range append([]FrameIO{io}, c.Queues...) {
-		p.queues = append(p.queues, &queue{p: p, io: q})
+		p.queues = append(p.queues, newQueue(p, q))
 	}
 	err := b.change("add port", name, func(x *tx) error {
 		for _, q := range p.queues {
 			if q.io == nil {
 				return x.refuse(EINVAL, "the FrameIO is nil")
+			}
+		}
+		for i, q := range p.queues {
+			if x.inUse(q.io) || slices.ContainsFunc(p.queues[:i], func(r *queue) bool { return sameIO(q.io, r.io) }) {
+				return x.refuse(EBUSY, "the FrameIO is plugged in already")
 			}
 		}
 		switch {
@@ -262,6 +272,23 @@ func (b *Bridge) AddPort(name string, io FrameIO, c PortConfig) (*Port, error) {
 	}
 	b.serve.whileRunning(func() { b.startReaders(p) })
 	return p, nil
+}
+
+// inUse says whether a cable is plugged in somewhere: it has one reader and one
+// writer.
+func (x *tx) inUse(io FrameIO) bool {
+	if c := x.b.host.cable.Load(); c != nil && !c.ended.Load() && sameIO(c.io, io) {
+		return true
+	}
+	return slices.ContainsFunc(x.cfg.ports, func(pc *portConf) bool {
+		return slices.ContainsFunc(pc.p.queues, func(q *queue) bool { return sameIO(q.io, io) })
+	})
+}
+
+// sameIO compares what can be compared; a FrameIO that is no pointer is its own.
+func sameIO(a, b FrameIO) bool {
+	t := reflect.TypeOf(a)
+	return t == reflect.TypeOf(b) && t.Comparable() && a == b
 }
 
 // join puts a port in the next config, as the newest, under the lowest free
@@ -304,7 +331,7 @@ func (b *Bridge) RemovePort(p *Port) error {
 	if p == nil {
 		return refuse("remove port", b.name, EINVAL, "the port is nil")
 	}
-	err := b.change("remove port", p.name, func(x *tx) error {
+	return b.change("remove port", p.name, func(x *tx) error {
 		pc := x.cfg.conf(p)
 		if pc == nil {
 			return x.refuse(EINVAL, "not a port of this bridge")
@@ -325,47 +352,11 @@ func (b *Bridge) RemovePort(p *Port) error {
 		x.after = append(x.after, func() {
 			b.fdb.purgePort(x.cfg, p.num)
 			b.forget(p)
+			p.closeCables()
 			b.events.post(Event{Kind: EventPortRemove, Port: p.name})
 		})
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	p.left.Store(true)
-	p.closeCables()
-	return nil
-}
-
-func (p *Port) closeCables() {
-	for _, q := range p.queues {
-		q.close()
-	}
-}
-
-// fail ends a port whose cable ended: it is closed, and once no batch is in the
-// way it loses its carrier. It stays a port until it is removed. Any number of
-// calls is one.
-func (b *Bridge) fail(p *Port, err error) {
-	if !p.failing.CompareAndSwap(false, true) {
-		return
-	}
-	p.ended.Store(&err)
-	p.closeCables()
-	b.events.post(Event{Kind: EventPortFailed, Port: p.name, Err: err})
-	b.broken.mu.Lock()
-	defer b.broken.mu.Unlock()
-	b.broken.ports = append(b.broken.ports, p)
-	b.broken.any.Store(true)
-}
-
-// end is fail for a cable of whomever.
-func (b *Bridge) end(q *queue, err error) {
-	if q.p == nil {
-		b.host.fail(q.host, err)
-		return
-	}
-	b.fail(q.p, err)
 }
 
 // broken is the ports whose cable has ended and that still have their carrier.
@@ -373,22 +364,6 @@ type broken struct {
 	any   atomic.Bool // ports is not empty
 	mu    sync.Mutex  // guards ports
 	ports []*Port
-}
-
-// settleFailures takes the carrier from the ports that have ended. It is called
-// outside of any batch, with no lock held.
-func (b *Bridge) settleFailures() {
-	for b.broken.any.Load() {
-		b.broken.mu.Lock()
-		ports := b.broken.ports
-		b.broken.ports = nil
-		b.broken.any.Store(false)
-		b.broken.mu.Unlock()
-		for _, p := range ports {
-			_ = p.onDevice("fail", func(i *PortInfo) error { i.Carrier = false; return nil },
-				func(x *tx) { x.link(p) }) // refused only by a bridge that is closed
-		}
-	}
 }
 
 // SetUp brings the bridge's own device up or down. While it is down every port is
@@ -461,25 +436,20 @@ func (b *Bridge) SetAllMulti(on bool) error {
 // net.ErrClosed. It may be called more than once; from inside a batch it answers
 // ErrInBatch.
 func (b *Bridge) Close() error {
-	var cables []*Port
 	err := b.change("close", b.name, func(x *tx) error {
 		x.cfg.closed = true
-		for _, pc := range x.cfg.ports {
-			cables = append(cables, pc.p)
-		}
+		x.after = append(x.after, func() {
+			b.serve.stop()
+			for _, pc := range x.cfg.ports {
+				b.forget(pc.p)
+				pc.p.closeCables()
+			}
+			b.host.close()
+		})
 		return nil
 	})
 	if errors.Is(err, errClosed) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	for _, p := range cables {
-		p.left.Store(true)
-		p.closeCables()
-	}
-	b.host.close()
-	b.serve.stop()
-	return nil
+	return err
 }

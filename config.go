@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"errors"
 	"net"
 	"slices"
 	"time"
@@ -131,8 +130,8 @@ func (b *Bridge) change(op, dev string, fn func(*tx) error) error {
 }
 
 func (b *Bridge) changeOrdered(op, dev string, fn func(*tx) error) error {
-	b.changing.Lock()
-	defer b.changing.Unlock()
+	b.changing <- struct{}{}
+	defer func() { <-b.changing }()
 	x, err := b.publish(op, dev, fn)
 	if err != nil {
 		return err
@@ -336,31 +335,35 @@ func (x *tx) setPortAddress(p *Port, a frame.MAC) {
 
 // synchronize waits until every batch that was running when it was called is
 // over: later ones see what was published before. Writing never waits, so this is
-// short; a driver that breaks that rule for a second loses its cable, and one that
-// does not even return then is not waited for.
+// short; drivers that break that rule for a second lose their cables, and those
+// that do not even return then are given up: nobody waits for that batch again.
 func (b *Bridge) synchronize() {
-	b.inputsMu.Lock()
-	ins := b.inputs
-	b.inputsMu.Unlock()
-	for _, in := range ins {
-		if epoch := in.epoch.Load(); epoch&1 != 0 {
-			b.outwait(in, epoch)
+	var start time.Time
+	for _, in := range b.registered() {
+		epoch := in.epoch.Load()
+		if epoch&1 == 0 || epoch == in.givenUp.Load() {
+			continue
 		}
+		if start.IsZero() {
+			start = time.Now()
+		}
+		b.outwait(in, epoch, start)
 	}
 }
 
-const driverPatience = time.Second
-
-func (b *Bridge) outwait(in *Input, epoch uint64) {
-	pause := 5 * time.Microsecond
-	for waited := time.Duration(0); in.epoch.Load() == epoch; waited += pause {
-		if q := in.writing.Load(); q != nil && waited > driverPatience {
-			b.end(q, errors.New("bridge: the cable kept a write from ending"))
+// outwait waits for one batch. start is since when the caller waits.
+func (b *Bridge) outwait(in *Input, epoch uint64, start time.Time) {
+	for pause := 5 * time.Microsecond; in.epoch.Load() == epoch; pause = min(2*pause, time.Millisecond) {
+		if q := in.writing.Load(); q != nil {
+			waited := time.Since(start)
+			if waited > driverPatience {
+				b.end(q, errStuck)
+			}
 			if waited > 2*driverPatience {
+				in.givenUp.Store(epoch)
 				return
 			}
 		}
 		time.Sleep(pause)
-		pause = min(2*pause, time.Millisecond)
 	}
 }

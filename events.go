@@ -23,7 +23,7 @@ const (
 	EventPortAdd              // a port joined
 	EventPortRemove           // a port left
 	EventPortState            // a port's state changed: State
-	EventPortFailed           // a port's cable ended: Err says why
+	EventPortFailed           // a cable ended, a port's or the host's: Err says why
 	EventCableDown            // a port's interface reports that it is down
 	EventCableUp              // and up again
 	EventAddress              // the bridge's own address changed: MAC

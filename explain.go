@@ -84,8 +84,8 @@ func (b *Bridge) explain(p *Port, f frame.Frame) (e Explanation) {
 	e.Verdict, e.Reason = o.verdict, o.reason
 	for _, num := range in.touched {
 		v := &in.out[num]
-		for _, g := range v.fs {
-			e.Out = append(e.Out, Emission{b.devName(v.p), g})
+		for _, i := range v.views {
+			e.Out = append(e.Out, Emission{b.devName(v.p), in.views[i]})
 		}
 	}
 	return e
@@ -95,35 +95,41 @@ func (b *Bridge) explain(p *Port, f frame.Frame) (e Explanation) {
 // the device it is about, nil being the bridge's own.
 func (in *Input) note(at Probe, dev *Port, f *frame.Frame, d Decision) {
 	if in.watched {
-		in.show(Step{Probe: at, Dev: in.b.devName(dev), VID: in.vid, Tag: f.Tag, Decision: d})
+		in.show(dev, Step{Probe: at, Tag: f.Tag, Decision: d})
 	}
 }
 
 func (in *Input) noteReason(at Probe, dev *Port, f *frame.Frame, d Decision, why DropReason) {
 	if in.watched {
-		in.show(Step{Probe: at, Dev: in.b.devName(dev), VID: in.vid, Tag: f.Tag, Decision: d, Reason: why})
+		in.show(dev, Step{Probe: at, Tag: f.Tag, Decision: d, Reason: why})
+	}
+}
+
+func (in *Input) noteTag(at Probe, dev *Port, tag frame.Tag) {
+	if in.watched {
+		in.show(dev, Step{Probe: at, Tag: tag})
 	}
 }
 
 // free shows where a frame ended.
 func (in *Input) free(dev *Port, why DropReason) {
-	in.show(Step{Probe: ProbeFree, Dev: in.b.devName(dev), VID: in.vid, Decision: Dropped, Reason: why})
+	in.show(dev, Step{Probe: ProbeFree, Decision: Dropped, Reason: why})
 }
 
 // noteXmit shows frames handed to a cable, before it is known what the cable says.
 func (in *Input) noteXmit(p *Port, caps *Caps, fs []frame.Frame) {
-	s := Step{Probe: ProbeNetifReceive, Dev: in.b.name, VID: in.vid, Decision: Sent}
+	s := Step{Probe: ProbeNetifReceive, Decision: Sent}
 	if p != nil {
-		s.Probe, s.Dev, s.Driver = ProbeXmit, p.name, caps.XmitProbe
+		s.Probe, s.Driver = ProbeXmit, caps.XmitProbe
 	}
 	for i := range fs {
 		s.Tag = fs[i].Tag
-		in.show(s)
+		in.show(p, s)
 	}
 }
 
-func (in *Input) show(s Step) {
-	s.Src, s.Dst = in.header.src, in.header.dst
+func (in *Input) show(dev *Port, s Step) {
+	s.Dev, s.VID, s.Src, s.Dst = in.b.devName(dev), in.vid, in.header.src, in.header.dst
 	in.guard(func() { in.trace(s) })
 }
 

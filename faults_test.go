@@ -171,7 +171,7 @@ func TestHostFaults(t *testing.T) {
 	bad := &badIO{recorder: newRecorder("br0", l.log), write: func([]frame.Frame) (int, error) { panic("boom") }}
 	require.NoError(t, b.AttachHost(bad, bridge.HostConfig{}))
 	assert.Equal(t, []string{"p2"}, l.out(1, ether(frame.Broadcast, mac(1))))
-	assert.Equal(t, []string{"br0"}, failed())
+	assert.Equal(t, []string{""}, failed())
 	assert.True(t, bad.isClosed())
 	assert.Equal(t, []string{"p2"}, l.out(1, ether(frame.Broadcast, mac(1))))
 	require.NoError(t, b.AttachHost(newRecorder("br0", l.log), bridge.HostConfig{}))
@@ -331,7 +331,7 @@ func TestStuckWrite(t *testing.T) {
 			<-over
 			if !closed {
 				quick("the next change does not wait")
-				name := "br0"
+				name := ""
 				if p != nil {
 					name = "bad"
 				}

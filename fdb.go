@@ -70,8 +70,10 @@ func (v fdbVal) to(port int) fdbVal  { return v&^fdbPortMask | fdbVal(port) }
 
 // expired is Linux's has_expired: static and external entries never are.
 func (v fdbVal) expired(now, hold stamp) bool {
-	return !v.has(fdbStatic|fdbExtern) && v.updated()+hold <= now
+	return v.ages() && v.updated()+hold <= now
 }
+
+func (v fdbVal) ages() bool { return !v.has(fdbStatic | fdbExtern) }
 
 // A stamp is milliseconds since the bridge was made.
 type stamp int64
@@ -79,7 +81,9 @@ type stamp int64
 // used is s in the unit of fdbTable.used, which wraps after 497 days.
 func (s stamp) used() uint32 { return uint32(s / 10) }
 
-func stampOf(d time.Duration) stamp { return stamp(d / time.Millisecond) }
+// stampOf holds d to what the 40 bits of an entry can say, 34 years, less room to add
+// two.
+func stampOf(d time.Duration) stamp { return min(stamp(d/time.Millisecond), 1<<38) }
 
 // fdbKey is the key word with generation 0.
 func fdbKey(m frame.MAC, v frame.VID) uint64 { return m.Uint64()<<16 | uint64(v)<<4 }
@@ -95,6 +99,7 @@ type FDB struct {
 	k0, k1 uint64 // hash key, so that no sender can choose addresses that collide
 
 	mu      sync.Mutex     // orders every change of tab but refreshes
+	ageing  int            // entries that age, which the collector comes for; guarded by mu
 	learned int            // entries with fdbLearned; guarded by mu
 	perPort map[int]int    // of these, by port number; guarded by mu
 	names   map[int]string // of the ports that may have entries, for events; guarded by mu
@@ -120,7 +125,7 @@ func (s *fdbSlot) load() fdbVal   { return fdbVal(s.val.Load()) }
 func (s *fdbSlot) store(v fdbVal) { s.val.Store(uint64(v)) }
 
 func (f *FDB) init(b *Bridge, k0, k1 uint64) {
-	f.b, f.k0, f.k1 = b, k0, k1|1
+	f.b, f.k0, f.k1 = b, k0|1, k1|1
 	f.perPort, f.names = map[int]int{}, map[int]string{}
 	f.tab.Store(newFDBTable(fdbMinSlots))
 }
@@ -131,6 +136,7 @@ func newFDBTable(n int) *fdbTable {
 
 func (f *FDB) hash(k uint64) uint64 {
 	hi, lo := bits.Mul64(k^f.k0, f.k1)
+	hi, lo = bits.Mul64(hi^lo^f.k1, f.k0) // once leaves numbered addresses in long runs
 	return hi ^ lo
 }
 
@@ -207,6 +213,9 @@ func (f *FDB) deleteLocked(t *fdbTable, slot uint64) {
 }
 
 func (f *FDB) countLocked(v fdbVal, n int) {
+	if v.ages() {
+		f.ageing += n
+	}
 	if !v.has(fdbLearned) {
 		return
 	}
@@ -264,9 +273,12 @@ func (f *FDB) collect(now, hold stamp) (next stamp) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delay := max(hold, 0)
+	if f.ageing == 0 {
+		return now + max(delay, 10)
+	}
 	f.eachLocked(func(t *fdbTable, slot uint64, k uint64, v fdbVal) {
 		switch {
-		case v.has(fdbStatic | fdbExtern):
+		case !v.ages():
 		case v.expired(now, hold):
 			f.deleteLocked(t, slot)
 			f.post(EventFDBDelete, k, v)

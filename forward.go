@@ -8,11 +8,12 @@ import (
 	"github.com/ddfb540f/bridge/frame"
 )
 
-// A vector is the frames of one batch that leave by one device.
+// A vector is what leaves by one device in one batch: numbers of Input.views, so
+// that a flood costs two bytes a port and an Input stays small however many ports
+// there are.
 type vector struct {
-	p       *Port // nil: the host
-	fs      []frame.Frame
-	touched bool // it is in Input.touched
+	p     *Port // nil: the host
+	views []uint16
 }
 
 // shouldDeliver says why a frame may not leave by pc, or NotDropped
@@ -56,62 +57,100 @@ func (in *Input) forward(from *portConf, f *frame.Frame, num int) outcome {
 	return used()
 }
 
-// egress is __br_forward and br_dev_queue_push_xmit: a view of the frame is put in
-// the port's vector, gets the tag with which it leaves, and is held against the
-// port's MTU.
+// egress is __br_forward and br_dev_queue_push_xmit: a view of the frame with the
+// tag with which it leaves is held against the port's MTU and put in the port's
+// vector.
 func (in *Input) egress(pc *portConf, f *frame.Frame) {
-	v := in.vector(pc.num, pc.p)
-	v.fs = append(v.fs, *f)
-	g := &v.fs[len(v.fs)-1]
-	in.egressTag(pc.vlans, g)
-	in.note(ProbeEgress, pc.p, g, NoDecision)
+	tag := in.egressTag(pc.vlans, f)
+	in.noteTag(ProbeEgress, pc.p, tag)
 	why := NotDropped
 	switch {
 	case !pc.flags.has(flagUp):
 		why = DropPortDown
-	case g.Len() > pc.mtu+frame.HeaderLen+frame.TagLen && !g.Owed.GSO():
+	case f.Len() > pc.mtu+frame.HeaderLen+frame.TagLen && !f.Owed.GSO():
 		why = DropTooLong
 	}
-	if why != NotDropped {
-		in.noteReason(ProbePushXmit, pc.p, g, Dropped, why)
-		v.fs = v.fs[:len(v.fs)-1]
-		if in.dry == nil {
-			pc.p.tx.refuse(1, why)
-		}
+	if why == NotDropped {
+		in.emit(pc.num, pc.p, f, tag)
+		return
+	}
+	in.noteReason(ProbePushXmit, pc.p, f, Dropped, why)
+	if in.dry == nil {
+		pc.p.tx.refuse(1, why)
 	}
 }
 
-// vector gives a device's vector to append to. The vectors keep their memory from
-// batch to batch.
-func (in *Input) vector(num int, p *Port) *vector {
+// emit puts a frame with a tag in a device's vector. Copies of one frame that look
+// alike are one view.
+func (in *Input) emit(num int, p *Port, f *frame.Frame, tag frame.Tag) {
 	for num >= len(in.out) {
 		in.out = append(in.out, vector{})
 	}
 	v := &in.out[num]
-	if !v.touched {
-		v.touched, v.p = true, p
+	if len(v.views) == 0 {
+		v.p = p
 		in.touched = append(in.touched, num)
 	}
-	return v
+	i := in.firstView
+	for i < len(in.views) && in.views[i].Tag != tag {
+		i++
+	}
+	if i == len(in.views) {
+		in.views = append(in.views, *f)
+		in.views[i].Tag = tag
+	}
+	v.views = append(v.views, uint16(i))
+}
+
+// take gives the frames of a vector, in scratch memory that the next take reuses,
+// and empties it.
+func (in *Input) take(v *vector) []frame.Frame {
+	in.leaving = in.leaving[:0]
+	for _, i := range v.views {
+		in.leaving = append(in.leaving, in.views[i])
+	}
+	v.views, v.p = v.views[:0], nil
+	return in.leaving
 }
 
 // flush writes every vector to its cable: the only place where the bridge does so.
 func (in *Input) flush() {
-	for _, num := range in.touched {
-		v := &in.out[num]
-		switch {
-		case len(v.fs) == 0: // what was to leave was too long
-		case v.p == nil:
-			in.writeHost(v.fs)
-		default:
-			in.write(v.p.queues[in.index%len(v.p.queues)], &v.p.tx, &v.p.caps, v.fs)
+	for in.written < len(in.touched) {
+		v := &in.out[in.touched[in.written]]
+		in.written++
+		p := v.p
+		if fs := in.take(v); p == nil {
+			in.writeHost(fs)
+		} else {
+			in.write(p.queues[in.index%len(p.queues)], &p.tx, &p.caps, fs)
 		}
-		clear(v.fs) // keep no hold on the memory of others
-		clear(in.plain)
-		v.fs, v.p, v.touched = v.fs[:0], nil, false
 	}
-	in.touched = in.touched[:0]
-	in.pushed = in.pushed[:0]
+}
+
+// abandon accounts for what a batch leaves behind that was ended from within: a
+// driver or a callback has ended the goroutine. Else it finds nothing.
+func (in *Input) abandon() {
+	for ; in.written < len(in.touched); in.written++ {
+		v := &in.out[in.touched[in.written]]
+		tx := &in.b.host.tx
+		if v.p != nil {
+			tx = &v.p.tx
+		}
+		tx.refuse(len(in.take(v)), DropDriver)
+	}
+	if in.undecided > 0 {
+		in.ctr.dropped[DropNotServed].Add(uint64(in.undecided))
+	}
+}
+
+// forgetBatch keeps the memory of the scratch, and no hold on the memory of others.
+func (in *Input) forgetBatch() {
+	clear(in.views)
+	clear(in.leaving[:cap(in.leaving)])
+	clear(in.plain[:cap(in.plain)])
+	in.views, in.pushed = in.views[:0], in.pushed[:0]
+	in.touched, in.written = in.touched[:0], 0
+	in.cfg, in.pc = nil, nil
 }
 
 // write sends frames to one cable and accounts for each.
@@ -122,6 +161,11 @@ func (in *Input) write(q *queue, tx *txCounters, caps *Caps, fs []frame.Frame) {
 		in.noteXmit(q.p, caps, fs)
 	}
 	var sent, bytes uint64
+	defer func() { // also if the driver ends the goroutine
+		tx.sent.Add(sent)
+		tx.bytes.Add(bytes)
+		tx.refused[DropDriver].Add(uint64(len(fs)))
+	}()
 	for len(fs) > 0 {
 		n, err := in.writeOnce(q, fs)
 		for i := range fs[:n] {
@@ -136,20 +180,16 @@ func (in *Input) write(q *queue, tx *txCounters, caps *Caps, fs []frame.Frame) {
 			break
 		}
 		k, why := in.writeFailed(q, fs, err)
-		in.refused(q, tx, k, why)
+		in.refused(q.p, tx, k, why)
 		fs = fs[k:]
-	}
-	if sent > 0 {
-		tx.sent.Add(sent)
-		tx.bytes.Add(bytes)
 	}
 }
 
 // refused accounts for n copies that a cable did not take.
-func (in *Input) refused(q *queue, tx *txCounters, n int, why DropReason) {
+func (in *Input) refused(dev *Port, tx *txCounters, n int, why DropReason) {
 	tx.refused[why].Add(uint64(n))
 	if in.watched && n > 0 {
-		in.free(q.p, why)
+		in.free(dev, why)
 	}
 }
 
@@ -157,7 +197,7 @@ func (in *Input) refused(q *queue, tx *txCounters, n int, why DropReason) {
 func (in *Input) writeFailed(q *queue, fs []frame.Frame, err error) (n int, why DropReason) {
 	var one *FrameError
 	switch {
-	case errors.Is(err, ErrQueueFull):
+	case err == ErrQueueFull || errors.Is(err, ErrQueueFull):
 		return len(fs), DropQueueFull
 	case errors.As(err, &one) && len(fs) > 0:
 		if one.Reason == NotDropped || one.Reason >= numDropReasons {
@@ -165,28 +205,23 @@ func (in *Input) writeFailed(q *queue, fs []frame.Frame, err error) (n int, why 
 		}
 		return 1, one.Reason
 	case isErrno(err, ENETDOWN):
-		if p := q.p; p != nil && p.linkDown.CompareAndSwap(false, true) {
-			in.b.events.post(Event{Kind: EventCableDown, Port: p.name, Err: err})
-		}
+		in.b.cableDown(q, err)
 		return len(fs), DropPortDown
 	}
-	if q.p == nil || !q.p.left.Load() { // else it was closed because it left
-		in.b.end(q, err)
-	}
+	in.b.end(q, err)
 	return len(fs), DropPortGone
 }
 
 // writeOnce calls the driver, under the queue's lock, and keeps its panic and its
 // arithmetic from the rest.
 func (in *Input) writeOnce(q *queue, fs []frame.Frame) (n int, err error) {
-	if p := q.p; p != nil && (p.failing.Load() || p.left.Load()) {
+	if !in.b.acquire(q) {
 		return 0, net.ErrClosed
 	}
 	in.writing.Store(q)
-	q.mu.Lock()
 	defer func() {
-		q.mu.Unlock()
 		in.writing.Store(nil)
+		<-q.turn
 		if r := recover(); r != nil {
 			n, err = 0, fmt.Errorf("bridge: WriteFrames panicked: %v", r)
 		}
@@ -215,7 +250,7 @@ func (in *Input) suit(q *queue, fs []frame.Frame, caps *Caps, tx *txCounters) []
 	for i := range fs {
 		f := fs[i]
 		if why := caps.lacks(&f); why != NotDropped {
-			in.refused(q, tx, 1, why)
+			in.refused(q.p, tx, 1, why)
 			continue
 		}
 		if !caps.TagAside && !f.Plain() {

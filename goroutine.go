@@ -25,11 +25,8 @@ func goroutineID() uint64 {
 // inBatch reports whether the caller is known to be inside a batch: called by a
 // Trace or an OnPass, or by a FrameIO under Serve.
 func (b *Bridge) inBatch() bool {
-	b.inputsMu.Lock()
-	ins := b.inputs
-	b.inputsMu.Unlock()
 	var me uint64
-	for _, in := range ins {
+	for _, in := range b.registered() {
 		if in.epoch.Load()&1 == 0 {
 			continue
 		}

@@ -25,9 +25,10 @@ type Input struct {
 	port  *Port // nil: the host
 	index int   // which of the egress port's queues it writes to, modulo their number
 
+	givenUp atomic.Uint64         // the epoch of a batch that is not waited for any more
 	epoch   atomic.Uint64         // odd while in a batch; changes wait for it
 	running atomic.Uint64         // the goroutine of the batch, where it is known
-	writing atomic.Pointer[queue] // the cable that is being written to
+	writing atomic.Pointer[queue] // the cable that is being written to, by the one who has the turn
 	owner   uint64                // the goroutine that always uses this Input, if there is one
 
 	// One frame.
@@ -40,17 +41,23 @@ type Input struct {
 	header   struct{ src, dst frame.MAC }
 
 	// One batch.
-	now     stamp
-	watched bool
-	trace   Trace
-	dry     *overlay
-	out     []vector // by port number; 0 is the host
-	touched []int    // which of out are not empty, in order
-	pushed  []byte   // frames whose tag went back into the payload
-	flat    []byte   // frames put together for cables that take plain bytes
-	plain   []frame.Frame
-	tally   tally
-	ctr     *counters
+	now       stamp
+	watched   bool
+	trace     Trace
+	dry       *overlay
+	views     []frame.Frame // what leaves, as it leaves
+	firstView int           // the first view of the frame under way
+	out       []vector      // by port number; 0 is the host
+	touched   []int         // which of out are not empty, in order
+	written   int           // how many of touched are written
+	undecided int           // frames of the batch that nothing became of yet
+	leaving   []frame.Frame // one vector, to be written
+	plain     []frame.Frame // the same, as a cable takes it
+	pushed    []byte        // frames whose tag went back into the payload
+	flat      []byte        // frames put together for cables that take plain bytes
+	tally     tally
+	ctr       *counters
+	patrolled uint64 // epoch at the last patrol, whose it is
 }
 
 // An overlay holds what a frame in a dry run would have changed in the FDB, for
@@ -79,9 +86,7 @@ func (p *Port) Input() *Input {
 	in := &Input{b: p.b, port: p, index: len(p.inputs), ctr: new(counters)}
 	p.inputs = append(p.inputs, in)
 	p.mu.Unlock()
-	if !p.left.Load() {
-		p.b.register(in)
-	}
+	p.b.register(in)
 	return in
 }
 
@@ -127,6 +132,7 @@ func (in *Input) carry(fs []frame.Frame) error {
 // batch carries up to batchSize frames.
 func (in *Input) batch(fs []frame.Frame) (first error) {
 	in.begin(len(fs))
+	defer in.end()
 	for i := range fs {
 		f := fs[i]
 		o, err := in.receive(&f)
@@ -135,7 +141,6 @@ func (in *Input) batch(fs []frame.Frame) (first error) {
 		}
 	}
 	in.flush()
-	in.end()
 	return first
 }
 
@@ -143,6 +148,7 @@ func (in *Input) batch(fs []frame.Frame) (first error) {
 // end, and reads the clock, once.
 func (in *Input) begin(n int) {
 	in.ctr.received.Add(uint64(n))
+	in.undecided = n
 	if t := in.b.trace.Load(); t != nil {
 		in.trace, in.watched = *t, true
 		in.running.Store(goroutineID())
@@ -153,8 +159,11 @@ func (in *Input) begin(n int) {
 	in.now = max(in.now, in.b.stamp())
 }
 
-// end takes the mark away.
+// end takes the mark away. It runs also when a driver or a callback has ended the
+// goroutine in the middle of the batch.
 func (in *Input) end() {
+	in.abandon()
+	in.forgetBatch()
 	in.epoch.Add(1)
 	if in.running.Load() != 0 {
 		in.running.Store(0)
@@ -171,6 +180,7 @@ func (b *Bridge) afterwards() {
 }
 
 func (in *Input) account(o outcome) {
+	in.undecided--
 	switch o.verdict {
 	case Used:
 		in.tally.used++
@@ -194,7 +204,7 @@ func (in *Input) receive(f *frame.Frame) (outcome, error) {
 			in.pc = cfg.conf(in.port)
 		}
 	}
-	in.vid = 0
+	in.vid, in.firstView = 0, len(in.views)
 	if !f.WellFormed() {
 		in.header.src, in.header.dst = frame.MAC{}, frame.MAC{}
 	} else {
@@ -234,16 +244,21 @@ func owesSanely(f *frame.Frame) bool {
 	head := len(f.Data) - f.Len() + frame.HeaderLen // where the payload begins in Data
 	end := int(o.CsumStart) + int(o.CsumOffset) + 2
 	switch {
-	case o.Flags&^needsCsum != 0, o.Flags == 0 && o.GSO():
+	case o.Flags != needsCsum:
+		return false // to be cut is to owe a checksum too
+	case int(o.CsumStart) < head || end > len(f.Data) || end > 0xffff-frame.TagLen:
+		return false // the offsets must hold with a tag in front as well
+	case o.HdrLen != 0 && (int(o.HdrLen) < head || int(o.HdrLen) > min(len(f.Data), 0xffff-frame.TagLen)):
 		return false
-	case o.Flags&needsCsum != 0 && (int(o.CsumStart) < head || end > len(f.Data)):
-		return false
-	case o.GSO() && (o.GSOSize == 0 || int(o.HdrLen) > len(f.Data) || int(o.HdrLen) < head):
-		return false
-	case end > 0xffff-frame.TagLen:
-		return false // the offsets would not hold with a tag in front
 	}
-	return true
+	const tcp4, tcp6, udp, ecn = 1, 4, 5, 0x80
+	switch o.GSOType {
+	case 0:
+		return true
+	case tcp4, tcp6, udp, tcp4 | ecn, tcp6 | ecn:
+		return o.GSOSize != 0
+	}
+	return false
 }
 
 // handleFrame is br_handle_frame.
@@ -320,7 +335,7 @@ func (in *Input) guard(fn func()) {
 		}
 		err := fmt.Errorf("bridge: a callback panicked: %v", r)
 		if in.port == nil {
-			in.b.host.fail(in.b.host.cable.Load(), err)
+			in.b.host.fail(err)
 		} else {
 			in.b.fail(in.port, err)
 		}

@@ -1,8 +1,7 @@
 package bridge
 
 import (
-	"errors"
-	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -23,28 +22,19 @@ type host struct {
 	rxFrames atomic.Uint64
 	rxBytes  atomic.Uint64
 	mcast    atomic.Uint64
+	cable    atomic.Pointer[hostCable]
+	xmit     sync.Mutex // lets one Xmit in at a time
+	in       *Input     // of Xmit; guarded by xmit
 
-	mu     sync.Mutex // guards the making of cable, in and inputs
-	cable  atomic.Pointer[hostCable]
-	in     *Input // of Xmit; guarded by xmit while used
-	inputs []*Input
-	xmit   sync.Mutex // lets one Xmit in at a time
+	mu      sync.Mutex // guards the change of cable, and the rest
+	inputs  []*Input
+	retired counters // of Inputs whose cable has ended
 }
 
 // hostCable is what AttachHost plugged in.
 type hostCable struct {
-	q    queue
+	*queue
 	caps Caps
-	dead atomic.Bool
-}
-
-// end closes the cable, once, and says whether this was it.
-func (c *hostCable) end() bool {
-	if !c.dead.CompareAndSwap(false, true) {
-		return false
-	}
-	c.q.close()
-	return true
 }
 
 func (h *host) init(b *Bridge) {
@@ -61,60 +51,71 @@ func (h *host) input() *Input {
 	return in
 }
 
+// retire keeps the counts of an Input, and nothing else of it.
+func (h *host) retire(in *Input) {
+	h.b.unregister(func(x *Input) bool { return x == in })
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.inputs = slices.DeleteFunc(slices.Clone(h.inputs), func(x *Input) bool { return x == in })
+	h.retired.merge(in.ctr)
+}
+
 // AttachHost plugs the host's own stack in, by way of a cable: most often a TAP
 // named br0, to which the caller gives the bridge's address and MTU. What the host
 // sends is read while Serve runs; what is for the host is written to it. The
-// FrameIO is the bridge's from then on. Errors: EINVAL for nil, EBUSY for a second
-// one while the first lives.
+// FrameIO is the bridge's from then on; if AttachHost refuses it stays the
+// caller's. When the cable ends, an EventPortFailed says so and another can be
+// attached. Errors: EINVAL for nil, EBUSY while there is one, or for a FrameIO that
+// is a port already.
 func (b *Bridge) AttachHost(io FrameIO, c HostConfig) error {
-	h := &b.host
-	if io == nil {
-		return refuse("attach host", b.name, EINVAL, "the FrameIO is nil")
-	}
-	if b.cfg.Load().closed {
-		return errClosed
-	}
-	h.mu.Lock()
-	old := h.cable.Load()
-	if old != nil && !old.dead.Load() {
-		h.mu.Unlock()
-		return refuse("attach host", b.name, EBUSY, "there is a host already")
-	}
-	cable := &hostCable{caps: c.Caps}
-	cable.q.host, cable.q.io = cable, io
-	h.cable.Store(cable)
-	h.mu.Unlock()
-	b.serve.whileRunning(h.startReader)
-	if b.cfg.Load().closed {
-		h.close() // Close came in between
-		return errClosed
-	}
-	return nil
+	return b.change("attach host", b.name, func(x *tx) error {
+		h := &b.host
+		switch old := h.cable.Load(); {
+		case io == nil:
+			return x.refuse(EINVAL, "the FrameIO is nil")
+		case old != nil && !old.ended.Load():
+			return x.refuse(EBUSY, "there is a host already, DetachHost takes it away")
+		case x.inUse(io):
+			return x.refuse(EBUSY, "the FrameIO is plugged in already")
+		}
+		h.cable.Store(&hostCable{newQueue(nil, io), c.Caps})
+		x.after = append(x.after, func() { b.serve.whileRunning(h.startReader) })
+		return nil
+	})
 }
 
-// startReader starts the reader of the host's cable. serve.mu must be held.
+// DetachHost closes the host's cable, if there is one: what is for the host is then
+// refused with DropNoHost.
+func (b *Bridge) DetachHost() error {
+	return b.change("detach host", b.name, func(x *tx) error {
+		x.after = append(x.after, b.host.close)
+		return nil
+	})
+}
+
+// startReader starts the reader of the host's cable, once. serve.mu must be held.
 func (h *host) startReader() {
-	if c := h.cable.Load(); c != nil {
-		in := h.input()
-		h.b.serve.wg.Go(func() { // ends when the cable is closed or fails
-			if err := in.pump(c.q.io); !errors.Is(err, net.ErrClosed) {
-				h.fail(c, err)
-				h.b.events.deliver()
-			}
-		})
+	c := h.cable.Load()
+	if c == nil || c.reader.Swap(true) {
+		return
 	}
+	in := h.input()
+	h.b.serve.wg.Go(func() { // ends when the cable is closed or fails
+		h.b.read(in, c.queue)
+		h.retire(in)
+	})
 }
 
 func (h *host) close() {
 	if c := h.cable.Load(); c != nil {
-		c.end()
+		c.close()
 	}
 }
 
 // fail ends the host's cable; the bridge goes on without it.
-func (h *host) fail(c *hostCable, err error) {
-	if c != nil && c.end() {
-		h.b.events.post(Event{Kind: EventPortFailed, Port: h.b.name, Err: err})
+func (h *host) fail(err error) {
+	if c := h.cable.Load(); c != nil {
+		h.b.end(c.queue, err)
 	}
 }
 
@@ -135,6 +136,8 @@ func (b *Bridge) Stats() (s HostStats) {
 	s.FDBRefused = b.fdb.refused.Load()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.retired.addTo(&s.Ingress)
+	s.TxBytes = h.retired.bytes.Load()
 	for _, in := range h.inputs {
 		in.ctr.addTo(&s.Ingress)
 		s.TxBytes += in.ctr.bytes.Load()
@@ -207,32 +210,32 @@ func tooLongForHost(f *frame.Frame, mtu int) bool {
 // passFrameUp is br_pass_frame_up: a copy goes to the host, if the bridge's own
 // device is in the VLAN, or promiscuous.
 func (in *Input) passFrameUp(f *frame.Frame) {
-	g := *f
 	in.tally.up++
 	in.tally.upBytes += uint64(f.Len() - frame.HeaderLen)
-	if !in.cfg.info.Promisc && in.filtered && !in.cfg.self.forwards(in.vid) {
+	tag := f.Tag
+	switch {
+	case !in.filtered:
+	case in.cfg.self.has(in.vid) && (in.cfg.self.forwards(in.vid) || in.cfg.info.Promisc):
+		tag = in.egressTag(in.cfg.self, f)
+	case !in.cfg.info.Promisc:
 		in.noteReason(ProbePassUp, nil, f, Dropped, DropVLANEgress)
 		if in.dry == nil {
 			in.b.host.tx.refuse(1, DropVLANEgress)
 		}
 		return
 	}
-	if in.filtered && in.cfg.self.has(in.vid) {
-		in.egressTag(in.cfg.self, &g)
-	}
-	in.note(ProbePassUp, nil, &g, NoDecision)
-	v := in.vector(fdbSelf, nil)
-	v.fs = append(v.fs, g)
+	in.noteTag(ProbePassUp, nil, tag)
+	in.emit(fdbSelf, nil, f, tag)
 }
 
 // writeHost writes to the host's cable, if there is one.
 func (in *Input) writeHost(fs []frame.Frame) {
 	h := &in.b.host
 	c := h.cable.Load()
-	if c == nil || c.dead.Load() {
+	if c == nil || c.ended.Load() {
 		h.tx.offered.Add(uint64(len(fs)))
-		in.refused(&queue{}, &h.tx, len(fs), DropNoHost)
+		in.refused(nil, &h.tx, len(fs), DropNoHost)
 		return
 	}
-	in.write(&c.q, &h.tx, &c.caps, fs)
+	in.write(c.queue, &h.tx, &c.caps, fs)
 }

@@ -57,10 +57,8 @@ type Port struct {
 	queues   []*queue
 	tx       txCounters
 	ended    atomic.Pointer[error] // what ended the cable
-	failing  atomic.Bool
-	linkDown atomic.Bool // the cable last said ENETDOWN
-	made     atomic.Int32
-	left     atomic.Bool
+	failing  atomic.Bool           // the cable has ended
+	left     atomic.Bool           // the port has left, or the bridge is closed
 
 	easy struct {
 		sync.Mutex // guards in, and lets one Receive in at a time
@@ -70,21 +68,6 @@ type Port struct {
 	mu     sync.Mutex // guards the rest
 	inputs []*Input   // whose counters are this port's
 	device PortInfo   // the device of a port that has left
-}
-
-// A queue is one FrameIO of a port, or of the host.
-type queue struct {
-	p    *Port      // nil: the host
-	host *hostCable // whose it is then
-	mu   sync.Mutex // one writer at a time
-	io   FrameIO
-}
-
-// close closes the cable. That it was closed before is allowed, and there is nobody
-// to tell of an error or a panic.
-func (q *queue) close() {
-	defer func() { _ = recover() }()
-	_ = q.io.Close()
 }
 
 // Name is the name under which the port joined.

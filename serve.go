@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -74,46 +75,47 @@ func (s *serving) whileRunning(start func()) {
 
 // startReaders starts the readers of a port, once. serve.mu must be held.
 func (b *Bridge) startReaders(p *Port) {
-	if p.made.Swap(1) != 0 {
-		return
-	}
 	for _, q := range p.queues {
-		in := p.Input()
-		b.serve.wg.Go(func() { // ends when the cable is closed or fails
-			if err := in.pump(q.io); !p.left.Load() {
-				b.fail(p, err)
-				b.afterwards()
-			}
-		})
+		if !q.reader.Swap(true) {
+			in := p.Input()
+			b.serve.wg.Go(func() { b.read(in, q) }) // ends when the cable is closed or fails
+		}
 	}
 }
 
-// pump carries frames from a cable into the bridge until the cable ends, and says
-// why it did. It makes
-// the last call that lets a driver give back memory.
-func (in *Input) pump(cable FrameIO) error {
-	fs := make([]frame.Frame, batchSize)
+// read carries frames from a cable into the bridge until the cable ends, reports
+// that, and makes the last call that lets a driver give back memory.
+func (b *Bridge) read(in *Input, q *queue) {
 	in.owner = goroutineID()
+	err := in.pump(q)
+	b.end(q, err)
+	b.afterwards()
+	if !errors.Is(err, net.ErrClosed) {
+		_, _ = readFrames(q.io, make([]frame.Frame, 1))
+	}
+}
+
+// pump says why the cable ended.
+func (in *Input) pump(q *queue) error {
+	fs := make([]frame.Frame, batchSize)
 	for {
-		n, err := readFrames(cable, fs)
+		n, err := readFrames(q.io, fs)
 		if n > 0 {
+			in.b.cableUp(q)
 			_ = in.Receive(fs[:n]) // what is refused is counted
 		}
 		switch {
 		case err == nil:
-			in.cableUp()
-		case isErrno(err, ENETDOWN):
-			in.cableDown(err)
-			select { // nothing can be read: neither poll hard nor end
-			case <-time.After(100 * time.Millisecond):
-			case <-in.b.serve.done:
-			}
-		default:
-			_ = cable.Close()
-			if !errors.Is(err, net.ErrClosed) {
-				_, _ = readFrames(cable, fs)
-			}
+		case !isErrno(err, ENETDOWN):
 			return err
+		default: // nothing can be read: neither poll hard nor end
+			in.b.cableDown(q, err)
+			in.b.events.deliver()
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-q.gone:
+				return err
+			}
 		}
 	}
 }
@@ -133,20 +135,6 @@ func readFrames(cable FrameIO, fs []frame.Frame) (n int, err error) {
 		return 0, io.ErrNoProgress
 	}
 	return n, err
-}
-
-func (in *Input) cableDown(err error) {
-	if p := in.port; p != nil && p.linkDown.CompareAndSwap(false, true) {
-		in.b.events.post(Event{Kind: EventCableDown, Port: p.name, Err: err})
-		in.b.events.deliver()
-	}
-}
-
-func (in *Input) cableUp() {
-	if p := in.port; p != nil && p.linkDown.Load() && p.linkDown.CompareAndSwap(true, false) {
-		in.b.events.post(Event{Kind: EventCableUp, Port: p.name})
-		in.b.events.deliver()
-	}
 }
 
 // Tick runs the timers that are due at now, which is on the scale of
@@ -195,12 +183,12 @@ func (b *Bridge) poke() {
 }
 
 func (b *Bridge) runTimers() {
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(driverPatience)
 	defer timer.Stop()
 	for {
-		wait := time.Hour
+		wait := driverPatience
 		if at, ok := b.NextTimer(); ok {
-			wait = max(at.Sub(b.clock()), 0)
+			wait = min(max(at.Sub(b.clock()), time.Millisecond), wait)
 		}
 		timer.Reset(wait)
 		select {
@@ -208,28 +196,41 @@ func (b *Bridge) runTimers() {
 			return
 		case <-b.wake:
 		case <-timer.C:
+			if wait == driverPatience {
+				b.patrol()
+			}
 			b.Tick(b.clock())
 		}
 	}
 }
 
-// register has changes wait for an Input's batches.
+// register has changes wait for an Input's batches, unless its port has left: then
+// it receives nothing that could matter.
 func (b *Bridge) register(in *Input) {
 	b.inputsMu.Lock()
 	defer b.inputsMu.Unlock()
-	b.inputs = append(b.inputs[:len(b.inputs):len(b.inputs)], in)
+	if in.port == nil || !in.port.left.Load() {
+		b.inputs = append(b.inputs[:len(b.inputs):len(b.inputs)], in)
+	}
 }
 
-// forget no longer waits for the Inputs of a port that has left: what they still
-// receive is dropped.
-func (b *Bridge) forget(p *Port) {
+// registered is a list that stays as it is.
+func (b *Bridge) registered() []*Input {
 	b.inputsMu.Lock()
 	defer b.inputsMu.Unlock()
-	var rest []*Input
-	for _, in := range b.inputs {
-		if in.port != p {
-			rest = append(rest, in)
-		}
-	}
-	b.inputs = rest
+	return b.inputs
+}
+
+// forget no longer waits for the Inputs of a port that leaves.
+func (b *Bridge) forget(p *Port) {
+	b.inputsMu.Lock()
+	p.left.Store(true)
+	b.inputsMu.Unlock()
+	b.unregister(func(in *Input) bool { return in.port == p })
+}
+
+func (b *Bridge) unregister(which func(*Input) bool) {
+	b.inputsMu.Lock()
+	defer b.inputsMu.Unlock()
+	b.inputs = slices.DeleteFunc(slices.Clone(b.inputs), which)
 }

@@ -219,7 +219,7 @@ func TestServeHost(t *testing.T) {
 			require.NoError(t, theirs.Close())
 			synctest.Wait()
 			require.Len(t, failed, 1)
-			assert.Contains(t, failed[0], "port failed br0")
+			assert.Contains(t, failed[0], "port failed: ")
 			ours, theirs = bridge.NewPipe(bridge.PipeConfig{})
 			require.NoError(t, b.AttachHost(ours, bridge.HostConfig{}))
 			l.cables["p0"] = theirs

@@ -86,6 +86,18 @@ func (c *counters) add(t *tally) {
 	}
 }
 
+// merge adds the counts of d, which is written no more, to c.
+func (c *counters) merge(d *counters) {
+	c.received.Add(d.received.Load())
+	c.bytes.Add(d.bytes.Load())
+	c.used.Add(d.used.Load())
+	c.passed.Add(d.passed.Load())
+	c.unwanted.Add(d.unwanted.Load())
+	for i := range d.dropped {
+		c.dropped[i].Add(d.dropped[i].Load())
+	}
+}
+
 // addTo sums up. Received is counted first and read last, so that a ledger taken
 // while frames are under way shows some not accounted for, never too many.
 func (c *counters) addTo(l *IngressLedger) {

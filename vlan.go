@@ -272,7 +272,7 @@ func (in *Input) liftHost(f *frame.Frame, proto frame.EtherType) bool {
 // still in the data; one that came aside has to be copied in, the only place where
 // the bridge copies a frame.
 func (in *Input) pushBack(f *frame.Frame) {
-	if f.Lifted {
+	if f.LiftedTag() == f.Tag {
 		f.Tag, f.Lifted = frame.Tag{}, false
 		return
 	}
@@ -280,7 +280,7 @@ func (in *Input) pushBack(f *frame.Frame) {
 	start := len(in.pushed)
 	in.pushed = f.AppendWire(in.pushed)
 	f.Data = in.pushed[start:len(in.pushed):len(in.pushed)]
-	f.Tag, f.Owed = frame.Tag{}, owed
+	f.Tag, f.Lifted, f.Owed = frame.Tag{}, false, owed
 }
 
 // linkLocalVLAN says whether a link-local frame that is not forwarded may teach its
@@ -298,17 +298,18 @@ func (in *Input) linkLocalVLAN(g *vlanGroup, f *frame.Frame) (vid frame.VID, ok 
 	return vid, vid != 0 && g.has(vid) && g.state(vid).lets()
 }
 
-// egressTag gives the frame the tag with which it leaves a device with the VLANs g
-// (br_handle_vlan), in f, a view of its own.
-func (in *Input) egressTag(g *vlanGroup, f *frame.Frame) {
+// egressTag gives the tag with which the frame leaves a device with the VLANs g
+// (br_handle_vlan).
+func (in *Input) egressTag(g *vlanGroup, f *frame.Frame) frame.Tag {
 	if !in.filtered {
-		return
+		return f.Tag
 	}
 	if st := g.stats(in.vid); in.cfg.info.VLANStats && st != nil && in.dry == nil {
 		st.txPackets.Add(1)
 		st.txBytes.Add(uint64(f.Len() - frame.HeaderLen))
 	}
 	if g.untagged(in.vid) {
-		f.Tag = frame.Tag{}
+		return frame.Tag{}
 	}
+	return f.Tag
 }

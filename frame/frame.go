@@ -190,6 +190,18 @@ func (f *Frame) Lift() bool {
 	return true
 }
 
+// LiftedTag is what the four bytes say that Lifted leaves out; no tag if it leaves
+// none out.
+func (f *Frame) LiftedTag() Tag {
+	if !f.Lifted {
+		return Tag{}
+	}
+	return Tag{
+		TPID: EtherType(binary.BigEndian.Uint16(f.Data[12:14])),
+		TCI:  binary.BigEndian.Uint16(f.Data[14:16]),
+	}
+}
+
 // Rest is the part of Data that follows the addresses (and the tag, if any) on
 // the wire.
 func (f *Frame) Rest() []byte {

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// Plan 9 has no numbers for a full queue, a message too long, or an interface
-// that is down.
+// Plan 9 has no numbers for a full queue, a message too long, an interface that
+// is down, or a datagram that did not arrive.
 
 func passes(err error) bool {
 	return interrupted(err) || errors.Is(err, os.ErrDeadlineExceeded)
@@ -18,3 +18,5 @@ func interrupted(err error) bool { return errors.Is(err, syscall.EINTR) }
 func tooLongForMedium(error) bool { return false }
 
 func netDown(error) bool { return false }
+
+func notDelivered(error) bool { return false }

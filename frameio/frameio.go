@@ -27,10 +27,14 @@ const (
 	// VLAN tag.
 	defaultMaxFrame = 65536 + frame.HeaderLen + frame.TagLen
 
-	// A reader that gives nothing maxIdle times in a row within idleSpan does not
-	// wait, and would keep a processor busy for ever.
+	// A Read that gives nothing maxIdle times in a row within idleSpan does not
+	// wait, and would keep a processor busy. Each such round is followed by a
+	// pause, which doubles from minPause to maxPause. Rounds rather than single
+	// Reads, so that what a peer sends in vain delays what others send by little.
 	maxIdle  = 100
 	idleSpan = time.Second
+	minPause = time.Millisecond
+	maxPause = 10 * time.Millisecond
 
 	// maxTries bounds how often one Write is repeated because a signal came.
 	maxTries = 100
@@ -51,16 +55,19 @@ type SingleIO struct {
 	max int
 
 	// ReadFrames's.
-	buf       []byte    // lent; max+1 bytes, so that a longer frame is noticed
-	idle      int       // reads in a row that gave nothing
-	idleSince time.Time // the first of them
-	later     error     // came along with a frame; the answer to the next ReadFrames
+	buf       []byte        // lent; max+1 bytes, so that a longer frame is noticed
+	idle      int           // reads in a row that gave nothing, of this round
+	idleSince time.Time     // the first of them
+	pause     time.Duration // the last one; 0: none since a byte came
+	paused    bool          // pause is to be made before the next Read
+	later     error         // came along with a frame; the answer to the next ReadFrames
 
 	// WriteFrames's.
 	scratch []byte // the wire form of a frame that is not plain
 
 	closed  atomic.Bool
-	close   func() error // closes rw once
+	done    chan struct{} // closed with rw; ends a pause
+	close   func() error  // closes done and rw once
 	tooLong atomic.Uint64
 }
 
@@ -80,7 +87,11 @@ func Single(rw io.ReadWriteCloser, opts SingleOptions) *SingleIO {
 	if longest <= 0 {
 		longest = defaultMaxFrame
 	}
-	return &SingleIO{rw: rw, max: longest, close: sync.OnceValue(rw.Close)}
+	done := make(chan struct{})
+	return &SingleIO{rw: rw, max: longest, done: done, close: sync.OnceValue(func() error {
+		close(done)
+		return rw.Close()
+	})}
 }
 
 // Caps is what the cable takes, for PortConfig.Caps: tags held aside, frames up
@@ -95,12 +106,19 @@ func (s *SingleIO) TooLong() uint64 { return s.tooLong.Load() }
 
 // ReadFrames waits for one frame, whatever len(fs). Its Data is lent until the
 // next ReadFrames begins. A runt is given as it came, an empty Read as a frame
-// of no bytes: the bridge judges, and counts, them. A Read that fails with EINTR,
-// EAGAIN, ENOBUFS or a deadline is tried again; a hundred Reads in a row within a
-// second that failed so, or gave no byte, end the cable with that error, or with
-// io.ErrNoProgress. An error matching os.ErrClosed or io.ErrClosedPipe, and any
-// error after Close, matches net.ErrClosed here; syscall.ENETDOWN also matches
-// bridge.ENETDOWN.
+// of no bytes: the bridge judges, and counts, them.
+//
+// Nothing that a peer sends, or leaves unread, ends the cable. A Read is tried
+// again that fails with EINTR, EAGAIN, ENOBUFS or a deadline, or, unless rw is a
+// stream of package net, with ECONNREFUSED, EHOSTUNREACH, ENETUNREACH or another
+// error that tells of a datagram not delivered. After a hundred Reads in a row
+// within a second that failed so, or gave no byte, ReadFrames pauses before the
+// next, first for 1 ms and in the end for 10 ms; Close ends a pause. So an rw
+// whose Read does not wait costs little, but is late by up to a pause.
+//
+// Any other error ends the cable, io.EOF as it is. An error matching os.ErrClosed
+// or io.ErrClosedPipe, and any error after Close, matches net.ErrClosed here;
+// syscall.ENETDOWN also matches bridge.ENETDOWN.
 func (s *SingleIO) ReadFrames(fs []frame.Frame) (int, error) {
 	if len(fs) == 0 {
 		return 0, nil
@@ -110,6 +128,7 @@ func (s *SingleIO) ReadFrames(fs []frame.Frame) (int, error) {
 	}
 	spoilLent(s.buf)
 	for {
+		s.rest()
 		if s.closed.Load() {
 			return 0, errClosed
 		}
@@ -135,9 +154,10 @@ func (s *SingleIO) judge(n int, err error) (got bool, end error) {
 	if s.closed.Load() {
 		return false, errClosed // also when a frame came: after Close, nothing is given
 	}
+	lasts := err != nil && !passes(err) && !notDelivered(err)
 	if n > 0 {
-		s.idle = 0
-		if err != nil && !passes(err) {
+		s.idle, s.pause = 0, 0
+		if lasts {
 			s.later = s.mapErr("read", err)
 		}
 		if n > s.max {
@@ -146,38 +166,54 @@ func (s *SingleIO) judge(n int, err error) (got bool, end error) {
 		}
 		return true, nil
 	}
-	if err != nil && !passes(err) {
+	if lasts {
 		return false, s.mapErr("read", err)
 	}
-	if !s.spins() {
-		return err == nil, nil // a frame of no bytes, or read again
-	}
-	if err == nil {
-		err = io.ErrNoProgress
-	}
-	return false, fmt.Errorf("frameio: %d reads in a row gave nothing; Read has to wait for a frame: %w", maxIdle, err)
+	s.gaveNothing()
+	return err == nil, nil // a frame of no bytes, or read again
 }
 
-// spins counts a read that gave nothing, and reports whether there have been too
-// many of them in too short a time.
-func (s *SingleIO) spins() bool {
+// gaveNothing counts a Read that gave no byte, and asks for a pause when there
+// have been too many of them in too short a time.
+func (s *SingleIO) gaveNothing() {
 	if s.idle == 0 {
 		s.idleSince = time.Now()
 	}
 	s.idle++
 	if s.idle < maxIdle {
-		return false
+		return
 	}
 	s.idle = 0
-	return time.Since(s.idleSince) < idleSpan
+	if time.Since(s.idleSince) >= idleSpan {
+		s.pause = 0
+		return
+	}
+	s.pause = min(max(2*s.pause, minPause), maxPause)
+	s.paused = true
+}
+
+// rest makes the pause that is due, if any, or as much of it as Close leaves.
+func (s *SingleIO) rest() {
+	if !s.paused {
+		return
+	}
+	s.paused = false
+	t := time.NewTimer(s.pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.done:
+	}
 }
 
 // WriteFrames writes frame after frame, each with one Write of its wire form.
 // *FrameError: fs[n] is too long, owes a checksum or a segmentation, lacks bytes
-// that its fields promise, was written in part, or was refused with EMSGSIZE.
-// EAGAIN, ENOBUFS and a write deadline that has passed are ErrQueueFull, EINTR is
-// tried again. Errors of a closed rw, and of one that is down, match as in
-// ReadFrames.
+// that its fields promise, was written in part, was refused with EMSGSIZE, or,
+// unless rw is a stream of package net, with ECONNREFUSED, EHOSTUNREACH,
+// ENETUNREACH or another error that tells of a datagram not delivered, be it this
+// one or one before it: the peer may be back for the next. EAGAIN, ENOBUFS and a
+// write deadline that has passed are ErrQueueFull, EINTR is tried again. Errors of
+// a closed rw, and of one that is down, match as in ReadFrames.
 func (s *SingleIO) WriteFrames(fs []frame.Frame) (int, error) {
 	if s.closed.Load() {
 		return 0, errClosed
@@ -212,6 +248,8 @@ func (s *SingleIO) writeFrame(f *frame.Frame) error {
 			continue
 		case tooLongForMedium(err):
 			return &bridge.FrameError{Reason: bridge.DropTooLong, Err: err}
+		case notDelivered(err):
+			return &bridge.FrameError{Reason: bridge.DropDriver, Err: err}
 		}
 		return s.mapErr("write", err)
 	}

@@ -1,12 +1,14 @@
 package frameio_test
 
 import (
+	"errors"
 	"os"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/ddfb540f/bridge"
+	"github.com/ddfb540f/bridge/frame"
 	"github.com/ddfb540f/bridge/frameio"
 	"github.com/ddfb540f/bridge/frameio/frameiotest"
 )
@@ -45,4 +47,35 @@ func TestSingleOverSeqpacket(t *testing.T) {
 		return end(fds[0]), end(fds[1])
 	}
 	frameiotest.Run(t, mk, frameiotest.Options{Caps: singleCaps(opts), Settle: 5 * time.Millisecond})
+}
+
+// On loopback ICMP arrives before Write returns, so that it is certain which call
+// is told of it.
+func TestSingleTellsOfAPeerThatIsGone(t *testing.T) {
+	a, peer := udpPair(t)
+	s := frameio.Single(a, frameio.SingleOptions{})
+	defer s.Close()
+	if err := peer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	fs := []frame.Frame{plain(60)}
+	if n, err := s.WriteFrames(fs); n != 1 || err != nil {
+		t.Fatalf("first WriteFrames = %d, %v; want 1", n, err)
+	}
+	var one *bridge.FrameError
+	n, err := s.WriteFrames(fs)
+	if n != 0 || !errors.As(err, &one) || one.Reason != bridge.DropDriver || !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("second WriteFrames = %d, %v; want a FrameError for %q of ECONNREFUSED", n, err, bridge.DropDriver)
+	}
+	if n, err := s.WriteFrames(fs); n != 1 || err != nil {
+		t.Fatalf("third WriteFrames = %d, %v; want 1", n, err)
+	}
+	back := dialUDP(t, peer.LocalAddr(), a.LocalAddr())
+	if _, err := back.Write(plain(61).Data); err != nil {
+		t.Fatal(err)
+	}
+	// The first Read is told of the third frame.
+	if n, err := s.ReadFrames(fs); n != 1 || err != nil || len(fs[0].Data) != 61 {
+		t.Errorf("ReadFrames = %d, %v, %d bytes; want the frame behind ECONNREFUSED", n, err, len(fs[0].Data))
+	}
 }

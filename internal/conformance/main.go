@@ -4,8 +4,13 @@
 //	go run ./internal/conformance [-v] [-family NAME] PATH...
 //
 // A PATH is a file of scenarios (.jsonl.gz, .jsonl) or a folder of such files.
-// The exit status is 0 if all scenarios passed, 1 if any failed, none was found
-// or a file could not be read, 2 if the command line is wrong.
+// Flags may follow PATHs; behind -- everything is a PATH.
+//
+// A line that is no scenario is a scenario that failed, and so is a file that
+// cannot be read (to its end), whatever its family: it is told on standard error
+// as well. The last line of the output is always "N passed, M failed". The exit
+// status is 0 if all scenarios passed, 1 if any failed or none was found, 2 if
+// the command line is wrong.
 package main
 
 import (
@@ -16,6 +21,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/ddfb540f/bridge/internal/conformance/replay"
 )
@@ -31,32 +37,88 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	verbose := fl.Bool("v", false, "print the first difference of each failing scenario")
 	family := fl.String("family", "", "replay scenarios of this `family` only")
-	switch err := fl.Parse(args); {
+	paths, err := parse(fl, args)
+	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	case err != nil:
 		return 2
-	case fl.NArg() == 0:
+	case len(paths) == 0:
 		fl.Usage()
 		return 2
 	}
-	scenarios, err := replay.Read(fl.Args()...)
-	if err != nil {
-		fmt.Fprintln(stderr, "conformance:", err)
-		return 1
+	scenarios := chosen(read(paths, stderr), *family, stderr)
+	return report(scenarios, *verbose, stdout)
+}
+
+// parse reads flags wherever they stand among the paths, up to a --.
+func parse(fl *flag.FlagSet, args []string) (paths []string, err error) {
+	for {
+		if err := fl.Parse(args); err != nil {
+			return nil, err
+		}
+		rest := fl.Args()
+		read := len(args) - len(rest)
+		if len(rest) == 0 || read > 0 && args[read-1] == "--" {
+			return append(paths, rest...), nil
+		}
+		paths, args = append(paths, rest[0]), rest[1:]
 	}
-	return report(scenarios, *family, *verbose, stdout)
+}
+
+// read reads all paths and tells which files cannot be read and which paths hold
+// nothing.
+func read(paths []string, stderr io.Writer) []*replay.Scenario {
+	var all []*replay.Scenario
+	for _, path := range paths {
+		found := replay.Read(path)
+		if len(found) == 0 {
+			fmt.Fprintf(stderr, "conformance: %s: no scenario found; "+
+				"the names of recordings end in .jsonl.gz or .jsonl\n", path)
+		}
+		for _, s := range found {
+			if s.Damage != nil && s.Damage.File {
+				fmt.Fprintln(stderr, "conformance:", s.Damage)
+			}
+		}
+		all = append(all, found...)
+	}
+	return all
+}
+
+// chosen gives the scenarios of a family, all if it is "". A file that cannot be
+// read may hold any family, so its failure always counts.
+func chosen(all []*replay.Scenario, family string, stderr io.Writer) []*replay.Scenario {
+	if family == "" {
+		return all
+	}
+	var some []*replay.Scenario
+	families := map[string]bool{}
+	for _, s := range all {
+		unreadable := s.Damage != nil && s.Damage.File
+		if !unreadable {
+			families[s.Family] = true
+		}
+		if unreadable || s.Family == family {
+			some = append(some, s)
+		}
+	}
+	if !families[family] {
+		there := strings.Join(slices.Sorted(maps.Keys(families)), ", ")
+		if there == "" {
+			there = "none"
+		}
+		fmt.Fprintf(stderr, "conformance: no scenario of family %q found; families found: %s\n", family, there)
+	}
+	return some
 }
 
 // report replays and prints; it gives the exit status.
-func report(scenarios []*replay.Scenario, family string, verbose bool, w io.Writer) int {
+func report(scenarios []*replay.Scenario, verbose bool, w io.Writer) int {
 	type count struct{ passed, total int }
 	families := map[string]*count{}
 	var all count
 	for _, s := range scenarios {
-		if family != "" && s.Family != family {
-			continue
-		}
 		c := families[s.Family]
 		if c == nil {
 			c = new(count)

@@ -92,13 +92,41 @@ func TestCommand(t *testing.T) {
 		"(02:00:00:00:0a:01 > ff:ff:ff:ff:ff:ff, untagged, type 0x88b5, 20 bytes)", lines[0])
 	assert.Equal(t, []string{"basic 1/2", "1 passed, 1 failed", ""}, lines[1:])
 
-	status, out, _ = command(filepath.Join(dir, "empty"))
+	status, out, _ = command(filepath.Join(dir, "a"), "-family", "basic", fine, "-v")
+	assert.Equal(t, 1, status)
+	assert.Regexp(t, `^basic-damaged: .*\nbasic 2/3\n2 passed, 1 failed\n$`, out, "flags may follow paths")
+}
+
+// TestCommandNothing: where nothing is found it is told what was looked for, and
+// the count comes all the same.
+func TestCommandNothing(t *testing.T) {
+	good, _ := sample(t)
+	dir := t.TempDir()
+	write(t, dir, "empty/README", "no recording")
+	fine := write(t, dir, "fine.jsonl", good)
+	other := write(t, dir, "other.jsonl", strings.Replace(good, `"family":"basic"`, `"family":"another"`, 1))
+	empty := filepath.Join(dir, "empty")
+
+	status, out, errs := command(empty)
 	assert.Equal(t, 1, status, "nothing found is a failure")
 	assert.Equal(t, "0 passed, 0 failed\n", out)
+	assert.Equal(t, "conformance: "+empty+
+		": no scenario found; the names of recordings end in .jsonl.gz or .jsonl\n", errs)
 
-	status, out, _ = command("-family", "none", fine)
+	status, out, errs = command(empty, fine)
+	assert.Equal(t, 0, status)
+	assert.Equal(t, "basic 1/1\n1 passed, 0 failed\n", out)
+	assert.Contains(t, errs, empty+": no scenario found", "told beside others that hold some")
+
+	status, out, errs = command("-family", "none", fine, other)
 	assert.Equal(t, 1, status)
 	assert.Equal(t, "0 passed, 0 failed\n", out)
+	assert.Equal(t, "conformance: no scenario of family \"none\" found; families found: another, basic\n", errs)
+
+	status, out, errs = command("-family", "basic", empty)
+	assert.Equal(t, 1, status)
+	assert.Equal(t, "0 passed, 0 failed\n", out)
+	assert.Contains(t, errs, "families found: none\n")
 }
 
 func TestCommandUsage(t *testing.T) {
@@ -111,47 +139,17 @@ func TestCommandUsage(t *testing.T) {
 	assert.Equal(t, 2, status)
 	assert.Contains(t, errs, "nosuchflag")
 
+	status, out, errs = command("testdata", "-nosuchflag")
+	assert.Equal(t, 2, status, "behind a path too")
+	assert.Empty(t, out)
+	assert.Contains(t, errs, "nosuchflag")
+
+	status, out, errs = command("--", "-v")
+	assert.Equal(t, 1, status)
+	assert.Equal(t, "-v 0/1\n0 passed, 1 failed\n", out)
+	assert.Contains(t, errs, "-v: cannot be read: no such file", "behind -- everything is a path")
+
 	status, _, errs = command("-h")
 	assert.Equal(t, 0, status)
 	assert.Contains(t, errs, "usage: conformance")
-}
-
-// TestCommandDamage: what cannot be read is told in one line that names the
-// file, with status 1 and without a count that could be taken for a result.
-func TestCommandDamage(t *testing.T) {
-	good, _ := sample(t)
-	zipped := compressed(t, good)
-	flipped := []byte(zipped)
-	flipped[len(flipped)-5] ^= 1 // in the checksum
-	for name, c := range map[string]struct{ file, text, says string }{
-		"no file":        {"", "", "no such file"},
-		"no recording":   {"notes.txt", "x", "no recording"},
-		"not compressed": {"a.jsonl.gz", good, "invalid header"},
-		"cut":            {"b.jsonl.gz", zipped[:len(zipped)/2], "unexpected EOF"},
-		"checksum":       {"c.jsonl.gz", string(flipped), "checksum"},
-		"cut line":       {"d.jsonl", good + good[:100], "d.jsonl:2: unexpected EOF"},
-		"no JSON":        {"e.jsonl", "hello\n", "e.jsonl:1: invalid character"},
-		"two in a line":  {"f.jsonl", strings.TrimSpace(good) + " {}\n", "more than one value"},
-		"unknown op": {"g.jsonl", strings.Replace(good, `"op":"inject"`, `"op":"levitate"`, 1),
-			`scenario basic-learn-forward: steps[0]: unknown op "levitate"`},
-		"unknown key": {"h.jsonl", strings.Replace(good, `"op":"inject"`, `"opp":"inject"`, 1), `unknown field "opp"`},
-		"unknown port": {"i.jsonl", strings.Replace(good, `"op":"inject","port":"p1"`, `"op":"inject","port":"p9"`, 1),
-			`unknown port "p9"`},
-		"no result":  {"j.jsonl", strings.Replace(good, `"op":"inject"`, `"op":"dump-fdb"`, 1), "dump-fdb without its result"},
-		"no steps":   {"k.jsonl", `{"name":"n","family":"f","bridge":{}}`, "are needed"},
-		"wrong type": {"l.jsonl", strings.Replace(good, `"steps":[`, `"steps":7,"x":[`, 1), "cannot unmarshal"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "missing.jsonl")
-			if c.file != "" {
-				path = write(t, t.TempDir(), c.file, c.text)
-			}
-			status, out, errs := command(path)
-			assert.Equal(t, 1, status)
-			assert.Empty(t, out)
-			assert.Contains(t, errs, c.says)
-			assert.Contains(t, errs, path)
-			assert.Equal(t, 1, strings.Count(errs, "\n"), "one line: %q", errs)
-		})
-	}
 }

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -64,6 +65,9 @@ type Scenario struct {
 	SelfVLANs []VLAN `json:"self_vlans"`
 	Ports     []Port `json:"ports"`
 	Steps     []Step `json:"steps"`
+
+	// Damage is why the record could not be read; nil if it was read whole.
+	Damage *Damage `json:"-"`
 }
 
 // Port is a port at the start.
@@ -202,18 +206,18 @@ var results = map[string]func(*Step) bool{
 // check reports what is missing or unknown in s.
 func (s *Scenario) check() error {
 	if s.Name == "" || s.Family == "" || s.Bridge == nil || len(s.Steps) == 0 {
-		return fmt.Errorf("scenario %q: name, family, bridge and steps are needed", s.Name)
+		return errors.New("name, family, bridge and steps are needed")
 	}
 	for i := range s.Steps {
 		t := &s.Steps[i]
 		if _, known := operations[t.Op]; !known {
-			return fmt.Errorf("scenario %s: steps[%d]: unknown op %q", s.Name, i, t.Op)
+			return fmt.Errorf("steps[%d]: unknown op %q", i, t.Op)
 		}
 		if has := results[t.Op]; has != nil && !has(t) {
-			return fmt.Errorf("scenario %s: steps[%d]: %s without its result", s.Name, i, t.Op)
+			return fmt.Errorf("steps[%d]: %s without its result", i, t.Op)
 		}
 		if t.Port != "" && t.Port != hostName && !s.hasPort(t.Port) {
-			return fmt.Errorf("scenario %s: steps[%d]: unknown port %q", s.Name, i, t.Port)
+			return fmt.Errorf("steps[%d]: unknown port %q", i, t.Port)
 		}
 	}
 	return nil

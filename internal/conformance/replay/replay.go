@@ -59,8 +59,11 @@ func Check(s *Scenario) *Difference {
 }
 
 // Run replays s and gives the first difference, nil if there is none. A panic of
-// the library is a difference.
+// the library is a difference, and so is Scenario.Damage.
 func Run(s *Scenario, opt Options) (d *Difference) {
+	if s.Damage != nil {
+		return &Difference{Scenario: s.Name, Step: -1, Op: "reading the record", Text: s.Damage.Error()}
+	}
 	r := &run{s: s, opt: opt, now: epoch, at: -1}
 	defer func() {
 		if p := recover(); p != nil {

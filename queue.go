@@ -1,0 +1,161 @@
+package bridge
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+)
+
+// driverPatience is how long a driver's call may take that should not wait at all.
+const driverPatience = time.Second
+
+// A queue is one FrameIO: of a port, or of the host.
+type queue struct {
+	p      *Port // nil: the host
+	io     FrameIO
+	turn   chan struct{} // holds a token while somebody writes
+	gone   chan struct{} // closed when the cable has ended: nobody waits for his turn any more
+	ended  atomic.Bool   // gone is closed
+	down   atomic.Bool   // the cable last said ENETDOWN
+	reader atomic.Bool   // it has a reader
+}
+
+func newQueue(p *Port, io FrameIO) *queue {
+	return &queue{p: p, io: io, turn: make(chan struct{}, 1), gone: make(chan struct{})}
+}
+
+// acquire waits for the turn to write, and says whether it came: a cable that has
+// ended gives none, and a writer that keeps the others waiting too long ends it.
+func (b *Bridge) acquire(q *queue) bool {
+	if q.ended.Load() {
+		return false
+	}
+	select {
+	case q.turn <- struct{}{}:
+		return true
+	default:
+	}
+	patience := time.NewTimer(driverPatience)
+	defer patience.Stop()
+	select {
+	case q.turn <- struct{}{}:
+		return true
+	case <-q.gone:
+	case <-patience.C:
+		b.end(q, errStuck)
+	}
+	return false
+}
+
+var errStuck = errors.New("bridge: the cable kept a write from ending")
+
+// close ends the cable, once, and says whether this was it. A Close that does not
+// return is left to itself after a while: the driver owns that goroutine then. Of
+// an error or a panic there is nobody to tell.
+func (q *queue) close() bool {
+	if !q.ended.CompareAndSwap(false, true) {
+		return false
+	}
+	close(q.gone)
+	done := make(chan struct{})
+	go func() { // ends when the driver's Close does
+		defer close(done)
+		defer func() { _ = recover() }()
+		_ = q.io.Close()
+	}()
+	patience := time.NewTimer(driverPatience)
+	defer patience.Stop()
+	select {
+	case <-done:
+	case <-patience.C:
+	}
+	return true
+}
+
+// cableDown and cableUp report what an interface says of itself, once a change.
+func (b *Bridge) cableDown(q *queue, err error) {
+	if q.down.CompareAndSwap(false, true) {
+		b.events.post(Event{Kind: EventCableDown, Port: q.name(), Err: err})
+	}
+}
+
+func (b *Bridge) cableUp(q *queue) {
+	if q.down.Load() && q.down.CompareAndSwap(true, false) {
+		b.events.post(Event{Kind: EventCableUp, Port: q.name()})
+	}
+}
+
+// name is the port's for events; "" is the bridge itself.
+func (q *queue) name() string {
+	if q.p == nil {
+		return ""
+	}
+	return q.p.name
+}
+
+// end is what happens to a cable that has ended by itself: it is closed and
+// reported. A port then loses its carrier, once no batch is in the way, and stays a
+// port until it is removed; the host's cable leaves its place to another.
+func (b *Bridge) end(q *queue, err error) {
+	if q.p != nil {
+		b.fail(q.p, err)
+	} else if q.close() {
+		b.events.post(Event{Kind: EventPortFailed, Err: err})
+	}
+}
+
+// fail ends a port whose cable ended, unless it has left. Any number of calls is
+// one.
+func (b *Bridge) fail(p *Port, err error) {
+	if p.left.Load() || !p.failing.CompareAndSwap(false, true) {
+		return
+	}
+	p.ended.Store(&err)
+	p.closeCables()
+	b.events.post(Event{Kind: EventPortFailed, Port: p.name, Err: err})
+	b.broken.mu.Lock()
+	defer b.broken.mu.Unlock()
+	b.broken.ports = append(b.broken.ports, p)
+	b.broken.any.Store(true)
+}
+
+func (p *Port) closeCables() {
+	for _, q := range p.queues {
+		q.close()
+	}
+}
+
+// settleFailures takes the carrier from the ports that have ended. It is called
+// outside of any batch, with no lock held.
+func (b *Bridge) settleFailures() {
+	for b.broken.any.Load() {
+		b.broken.mu.Lock()
+		ports := b.broken.ports
+		b.broken.ports = nil
+		b.broken.any.Store(false)
+		b.broken.mu.Unlock()
+		for _, p := range ports {
+			err := p.onDevice("fail", func(i *PortInfo) error { i.Carrier = false; return nil },
+				func(x *tx) { x.link(p) })
+			if errors.Is(err, ErrInBatch) { // somebody else's batch will be over
+				b.broken.mu.Lock()
+				b.broken.ports = append(b.broken.ports, p)
+				b.broken.any.Store(true)
+				b.broken.mu.Unlock()
+				return
+			}
+		}
+	}
+}
+
+// patrol ends the cables whose driver has kept one batch from ending since the last
+// patrol. Serve calls it, driverPatience apart.
+func (b *Bridge) patrol() {
+	for _, in := range b.registered() {
+		epoch := in.epoch.Load()
+		if q := in.writing.Load(); q != nil && epoch&1 != 0 && epoch == in.patrolled {
+			b.end(q, errStuck)
+		}
+		in.patrolled = epoch
+	}
+}
