@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/ddfb540f/bridge/frame"
@@ -161,7 +162,7 @@ func (s PortState) String() string {
 	if int(s) < len(stateNames) {
 		return stateNames[s]
 	}
-	return "state " + string('0'+rune(s%10))
+	return "state " + strconv.Itoa(int(s))
 }
 
 // lets reports whether a port in state s lets a frame in at all.

@@ -31,7 +31,9 @@ func (x *tx) setBridge(a *BridgeAttrs) error {
 	put(&i.VLANStats, a.VLANStats)
 	put(&i.GroupFwdMask, a.GroupFwdMask)
 	put(&i.NoLinkLocalLearn, a.NoLinkLocalLearn)
-	put(&i.FDBMaxLearned, a.FDBMaxLearned)
+	if x.cfg.rules.maxLearned {
+		put(&i.FDBMaxLearned, a.FDBMaxLearned)
+	}
 	if a.STPState != nil {
 		i.STPState = min(max(*a.STPState, 0), 1)
 		if i.STPState != 0 {
@@ -189,10 +191,7 @@ func (x *tx) setPort(p *Port, a *PortAttrs) error {
 	}
 	pc := x.edit(p)
 	wasMAB := pc.info.MAB
-	applyPort(&pc.info, a)
-	if !x.cfg.rules.mab {
-		pc.info.MAB = false
-	}
+	applyPort(&pc.info, a, &x.cfg.rules)
 	pc.info.PortID = portID(&pc.info)
 	pc.derive()
 	if wasMAB && !pc.info.MAB {
@@ -247,7 +246,19 @@ func (x *tx) checkPort(p *Port, a *PortAttrs) (why string, no Errno) {
 	return "", 0
 }
 
-func applyPort(i *PortInfo, a *PortAttrs) {
+func applyPort(i *PortInfo, a *PortAttrs, r *rules) {
+	if r.mab {
+		put(&i.MAB, a.MAB)
+	}
+	if r.maxGroups {
+		put(&i.McastMaxGroups, a.McastMaxGroups)
+	}
+	if r.neighVLAN {
+		put(&i.NeighVLANSuppress, a.NeighVLANSuppress)
+	}
+	if r.backupNexthop {
+		put(&i.BackupNexthopID, a.BackupNexthopID)
+	}
 	put(&i.Priority, a.Priority)
 	put(&i.Cost, a.Cost)
 	put(&i.Learning, a.Learning)
@@ -257,7 +268,6 @@ func applyPort(i *PortInfo, a *PortAttrs) {
 	put(&i.Hairpin, a.Hairpin)
 	put(&i.Isolated, a.Isolated)
 	put(&i.Locked, a.Locked)
-	put(&i.MAB, a.MAB)
 	put(&i.ProxyARP, a.ProxyARP)
 	put(&i.GroupFwdMask, a.GroupFwdMask)
 	put(&i.BackupPort, a.BackupPort)
@@ -266,13 +276,10 @@ func applyPort(i *PortInfo, a *PortAttrs) {
 	put(&i.FastLeave, a.FastLeave)
 	put(&i.McastRouter, a.McastRouter)
 	put(&i.McastToUnicast, a.McastToUnicast)
-	put(&i.McastMaxGroups, a.McastMaxGroups)
 	put(&i.McastEHTHostsLimit, a.McastEHTHostsLimit)
 	put(&i.ProxyARPWifi, a.ProxyARPWifi)
 	put(&i.NeighSuppress, a.NeighSuppress)
-	put(&i.NeighVLANSuppress, a.NeighVLANSuppress)
 	put(&i.VLANTunnel, a.VLANTunnel)
-	put(&i.BackupNexthopID, a.BackupNexthopID)
 }
 
 // portID is 6 bits of priority and 10 of number.

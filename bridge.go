@@ -44,6 +44,9 @@ type Config struct {
 	FDBMaxLearned uint32 // Linux's limit on learned addresses; 0: none
 	FDBLimit      int    // the library's; 0: 65536. At the limit further addresses are not learned
 
+	// Attrs is any other setting, and overrules those above.
+	Attrs BridgeAttrs
+
 	Kernel Kernel           // the release modelled; zero is the newest described
 	Clock  func() time.Time // called by several goroutines; nil: time.Now
 	Seed   uint64           // decides made-up addresses; 0: random
@@ -106,6 +109,7 @@ func New(c Config) (*Bridge, error) {
 	b.fdb.init(b, b.rand.Uint64(), b.rand.Uint64())
 	b.host.init(b)
 	b.serve.init()
+	b.events.more = b.poke
 	if c.Trace != nil {
 		b.trace.Store(&c.Trace)
 	}
@@ -180,7 +184,7 @@ func (x *tx) configure(c *Config) error {
 		}
 	}
 	vlanDev{x, nil}.set(vs)
-	return nil
+	return x.setBridge(&c.Attrs)
 }
 
 // madeUpAddress is a random locally administered address (eth_random_addr).
@@ -244,7 +248,7 @@ func (b *Bridge) SetTrace(t Trace) {
 // the caller's. Errors: EINVAL for a nil io, an empty name and bad values, EBUSY
 // for a name or a FrameIO that is in use, EXFULL for the 1024th port.
 func (b *Bridge) AddPort(name string, io FrameIO, c PortConfig) (*Port, error) {
-	p := &Port{b: b, name: name, caps: c.Caps, fdbLimit: c.FDBLimit, onPass: c.OnPass}
+	p := &Port{b: b, name: name, caps: c.Caps, fdbLimit: c.FDBLimit, onPass: c.OnPass, lost: c.Lost}
 	for _, q := range append([]FrameIO{io}, c.Queues...) {
 		p.queues = append(p.queues, newQueue(p, q))
 	}
@@ -313,6 +317,9 @@ func (x *tx) join(p *Port, c *PortConfig) error {
 		x.b.fdb.name(p.num, p.name)
 		x.b.events.post(Event{Kind: EventPortAdd, Port: p.name})
 	})
+	if err := x.setPort(p, c.attrs()); err != nil {
+		return err
+	}
 	x.addLocal(p, pc.info.Address, 0)
 	vs := c.VLANs
 	if vs == nil && x.cfg.info.VLANDefaultPVID != 0 {
@@ -321,7 +328,7 @@ func (x *tx) join(p *Port, c *PortConfig) error {
 	vlanDev{x, p}.set(vs)
 	x.readdress = true
 	x.link(p)
-	return nil
+	return x.setPort(p, &c.Attrs)
 }
 
 // RemovePort takes a port out of the bridge (br_del_if): what it learned goes, its

@@ -121,29 +121,35 @@ type tx struct {
 // batch runs under the old one, then purge. When it returns the change is over.
 // If fn refuses, nothing has changed.
 func (b *Bridge) change(op, dev string, fn func(*tx) error) error {
+	var x *tx
+	return b.ordered(func() (err error) {
+		x, err = b.publish(op, dev, fn)
+		return err
+	}, func() {
+		b.synchronize()
+		for _, e := range x.events {
+			b.events.post(e)
+		}
+		for _, do := range x.after {
+			do()
+		}
+	})
+}
+
+// ordered makes the calls that wait for batches to end one at a time: do, and if it
+// does not refuse, finish.
+func (b *Bridge) ordered(do func() error, finish func()) error {
 	if b.inBatch() {
 		return ErrInBatch
 	}
-	err := b.changeOrdered(op, dev, fn)
-	b.afterwards()
-	return err
-}
-
-func (b *Bridge) changeOrdered(op, dev string, fn func(*tx) error) error {
+	defer b.afterwards() // once it is the next one's turn
 	b.changing <- struct{}{}
 	defer func() { <-b.changing }()
-	x, err := b.publish(op, dev, fn)
-	if err != nil {
-		return err
+	err := do()
+	if err == nil {
+		finish()
 	}
-	b.synchronize()
-	for _, e := range x.events {
-		b.events.post(e)
-	}
-	for _, do := range x.after {
-		do()
-	}
-	return nil
+	return err
 }
 
 func (b *Bridge) publish(op, dev string, fn func(*tx) error) (*tx, error) {

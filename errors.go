@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 )
 
@@ -58,7 +59,12 @@ var errnoText = map[Errno][2]string{
 func (e Errno) Name() string { return errnoText[e][0] }
 
 // Error gives the number in words, "invalid argument".
-func (e Errno) Error() string { return errnoText[e][1] }
+func (e Errno) Error() string {
+	if t := errnoText[e][1]; t != "" {
+		return t
+	}
+	return "errno " + strconv.Itoa(int(e))
+}
 
 // Is makes errors.Is(e, errors.ErrUnsupported) true for the two numbers that say
 // so, and on Linux matches the syscall.Errno of the same name.

@@ -92,6 +92,7 @@ type events struct {
 	lost       int
 	handlers   []*handler // replaced, never edited
 	delivering bool       // one deliverer at a time
+	more       func()     // tells Serve that the queue is not empty
 }
 
 type handler struct {
@@ -139,15 +140,20 @@ func (q *events) post(e Event) {
 }
 
 // deliver hands out what is queued, unless another call is doing so already, who
-// then sees these events too.
+// then sees these events too. A goroutine whose own work waits does so a few times
+// only, however fast others add to the queue; then the next one, or Serve, goes on.
 func (q *events) deliver() {
-	for q.pending.Load() {
+	for range 8 {
+		if !q.pending.Load() {
+			return
+		}
 		batch, first, handlers := q.take()
 		if batch == nil {
 			return
 		}
 		q.handOut(batch, first, handlers)
 	}
+	q.more()
 }
 
 func (q *events) take() (batch []Event, first uint64, handlers []*handler) {

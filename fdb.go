@@ -109,11 +109,12 @@ type FDB struct {
 // fdbTable is one size of the table. It always has an empty slot, so that every
 // search ends.
 type fdbTable struct {
-	mask  uint64
-	slots []fdbSlot
-	used  []atomic.Uint32 // when the entry last was a destination, in 10 ms; not needed to look up
-	live  int             // guarded by FDB.mu
-	dead  int             // guarded by FDB.mu
+	number uint64 // 1, 2, ... in the order of their making
+	mask   uint64
+	slots  []fdbSlot
+	used   []atomic.Uint32 // when the entry last was a destination, in 10 ms; not needed to look up
+	live   int             // guarded by FDB.mu
+	dead   int             // guarded by FDB.mu
 }
 
 type fdbSlot struct {
@@ -127,11 +128,11 @@ func (s *fdbSlot) store(v fdbVal) { s.val.Store(uint64(v)) }
 func (f *FDB) init(b *Bridge, k0, k1 uint64) {
 	f.b, f.k0, f.k1 = b, k0|1, k1|1
 	f.perPort, f.names = map[int]int{}, map[int]string{}
-	f.tab.Store(newFDBTable(fdbMinSlots))
+	f.tab.Store(newFDBTable(1, fdbMinSlots))
 }
 
-func newFDBTable(n int) *fdbTable {
-	return &fdbTable{mask: uint64(n - 1), slots: make([]fdbSlot, n), used: make([]atomic.Uint32, n)}
+func newFDBTable(number uint64, n int) *fdbTable {
+	return &fdbTable{number: number, mask: uint64(n - 1), slots: make([]fdbSlot, n), used: make([]atomic.Uint32, n)}
 }
 
 func (f *FDB) hash(k uint64) uint64 {
@@ -227,14 +228,14 @@ func (f *FDB) countLocked(v fdbVal, n int) {
 
 // resizeLocked moves the live entries to a table with room for n of them and
 // publishes it. It is then 5/16 to 5/8 full, at 20 bytes a slot at most 64 bytes
-// an address, and an eighth of it or more is filled before the next time. A refresh that hits the old table meanwhile is lost; the next
-// frame makes up for it.
+// an address, and an eighth of it or more is filled before the next time. A refresh
+// that hits the old table meanwhile is lost; the next frame makes up for it.
 func (f *FDB) resizeLocked(old *fdbTable, n int) *fdbTable {
 	size := fdbMinSlots
 	for n*8 > size*5 {
 		size *= 2
 	}
-	t := newFDBTable(size)
+	t := newFDBTable(old.number+1, size)
 	for i := range old.slots {
 		s := &old.slots[i]
 		k, v := s.key.Load(), s.load()

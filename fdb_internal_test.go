@@ -3,6 +3,7 @@ package bridge
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -291,4 +292,63 @@ func TestPortsLeaveNothing(t *testing.T) {
 	assert.Len(t, b.fdb.perPort, 1)
 	assert.Len(t, b.fdb.names, 1)
 	assert.LessOrEqual(t, len(b.cfg.Load().byNum), 3)
+}
+
+// Two addresses take turns in one slot: whoever looks one up does not get the value
+// of the other. A generation has four bits, so no lookup is to last for 16 turns.
+func TestFDBSlotReuse(t *testing.T) {
+	b := testBridge(t, Config{})
+	f := &b.fdb
+	var keys []uint64
+	for i := 0; len(keys) < 2; i++ {
+		k := fdbKey(testMAC(i), 0)
+		if len(keys) == 0 || f.hash(k)&f.tab.Load().mask == f.hash(keys[0])&f.tab.Load().mask {
+			keys = append(keys, k)
+		}
+	}
+	var over atomic.Bool
+	var wrong, found atomic.Int64
+	var rounds [2]atomic.Int64 // of each reader
+	var wg sync.WaitGroup
+	for n := range rounds {
+		wg.Go(func() {
+			in := &Input{b: b}
+			for !over.Load() {
+				for i, k := range keys {
+					_, _, v, ok := f.find(k)
+					if !ok {
+						v, ok = in.lookup(keyMAC(k), 0, &in.src)
+					}
+					if ok {
+						found.Add(1)
+						if v.port() != i+1 {
+							wrong.Add(1)
+						}
+					}
+				}
+				rounds[n].Add(1)
+			}
+		})
+	}
+	for n := 0; n < 300_000 && found.Load() < 300_000; n++ {
+		f.mu.Lock()
+		f.insertLocked(keys[n%2], makeVal(n%2+1, 0, stamp(n)))
+		tab, slot, _, ok := f.find(keys[n%2])
+		if ok {
+			f.deleteLocked(tab, slot)
+		}
+		f.mu.Unlock()
+		if n%12 != 0 {
+			continue
+		}
+		for i := range rounds {
+			for at := rounds[i].Load(); rounds[i].Load() < at+2; {
+				runtime.Gosched()
+			}
+		}
+	}
+	over.Store(true)
+	wg.Wait()
+	assert.Zero(t, wrong.Load(), "values of the other address, of %d", found.Load())
+	assert.Positive(t, found.Load())
 }

@@ -4,11 +4,12 @@ import "github.com/ddfb540f/bridge/frame"
 
 // A flow remembers where one address of the last frame was found, so that the
 // next frame of the same conversation skips the search. It is only a hint: the
-// slot's key is compared again before it is believed.
+// slot's key is compared again before it is believed. It names its table by number,
+// so that an idle Input does not keep an old one in memory.
 type flow struct {
-	tab  *fdbTable
-	key  uint64 // with generation
-	slot uint64
+	table uint64
+	key   uint64 // with generation
+	slot  uint64
 }
 
 // lookup finds the entry of (m, vid) by way of the hint. In a dry run the
@@ -19,7 +20,7 @@ func (in *Input) lookup(m frame.MAC, vid frame.VID, hint *flow) (v fdbVal, ok bo
 		return in.dry.val, true
 	}
 	t := in.b.fdb.tab.Load()
-	if hint.tab == t && hint.key&^fdbGenMask == k {
+	if hint.table == t.number && hint.key&^fdbGenMask == k {
 		s := &t.slots[hint.slot]
 		if v := s.load(); s.key.Load() == hint.key && v&fdbDead == 0 {
 			return v, true
@@ -27,7 +28,7 @@ func (in *Input) lookup(m frame.MAC, vid frame.VID, hint *flow) (v fdbVal, ok bo
 	}
 	slot, key, v, ok := t.find(k, in.b.fdb.hash(k))
 	if ok {
-		*hint = flow{t, key, slot}
+		*hint = flow{t.number, key, slot}
 	}
 	return v, ok
 }
@@ -47,7 +48,7 @@ func (in *Input) learn(pc *portConf, src frame.MAC, vid frame.VID, extra fdbVal)
 	case v.port() != pc.num && !v.has(fdbSticky):
 		return in.move(pc, src, vid, extra)
 	}
-	in.refresh(v, src, vid)
+	in.refresh(v)
 	if extra.has(fdbUser) && !v.has(fdbUser) {
 		in.b.fdb.markUser(fdbKey(src, vid))
 	}
@@ -59,12 +60,13 @@ func (in *Input) learn(pc *portConf, src frame.MAC, vid frame.VID, extra fdbVal)
 
 // refresh stamps the entry that in.src points at, unless it changed since it was
 // looked up.
-func (in *Input) refresh(v fdbVal, src frame.MAC, vid frame.VID) {
+func (in *Input) refresh(v fdbVal) {
 	if v.updated() >= in.now || in.dry != nil {
 		return
 	}
-	s := &in.src.tab.slots[in.src.slot]
-	s.val.CompareAndSwap(uint64(v), uint64(v.at(in.now)))
+	if t := in.b.fdb.tab.Load(); t.number == in.src.table {
+		t.slots[in.src.slot].val.CompareAndSwap(uint64(v), uint64(v.at(in.now)))
+	}
 }
 
 // learnNew makes an entry, if the limits allow one more and the port may still
@@ -77,17 +79,15 @@ func (in *Input) learnNew(pc *portConf, src frame.MAC, vid frame.VID, extra fdbV
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, _, _, there := f.find(k)
 	cfg := in.b.cfg.Load()
+	if t, slot, old, there := f.find(k); there {
+		return in.moveLocked(cfg, pc, t, slot, k, old, extra) // another reader was here first
+	}
 	switch {
-	case there:
-		return Refreshed // another reader was here first
 	case !cfg.mayLearn(pc, vid):
 		return NotLearnedState
 	case v.has(fdbLearned) && !f.roomLocked(cfg, pc):
-		if in.dry == nil {
-			f.refused.Add(1)
-		}
+		in.refuseLearning()
 		return NotLearnedLimit
 	case in.dry != nil:
 		*in.dry = overlay{k, v, true}
@@ -96,6 +96,12 @@ func (in *Input) learnNew(pc *portConf, src frame.MAC, vid frame.VID, extra fdbV
 	f.insertLocked(k, v)
 	f.post(EventFDBAdd, k, v)
 	return Learned
+}
+
+func (in *Input) refuseLearning() {
+	if in.dry == nil {
+		in.b.fdb.refused.Add(1)
+	}
 }
 
 // roomLocked says whether one more address may be learned on pc. FDBMaxLearned is
@@ -111,23 +117,46 @@ func (f *FDB) roomLocked(cfg *config, pc *portConf) bool {
 }
 
 // move takes an entry to another port: last seen wins, for static entries too. It
-// is no longer externally learned, nor locked. A move is no new address, but the
-// port's own limit holds.
+// is no longer externally learned, nor locked.
 func (in *Input) move(pc *portConf, src frame.MAC, vid frame.VID, extra fdbVal) Decision {
 	f := &in.b.fdb
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	k := fdbKey(src, vid)
 	t, slot, v, ok := f.find(k)
-	if !ok || v.has(fdbLocal|fdbSticky) || !in.b.cfg.Load().mayLearn(pc, vid) {
-		return NotLearnedState // it changed since it was looked up
+	if !ok {
+		return NotLearnedState // it was deleted since it was looked up
 	}
-	if lim := pc.p.fdbLimit; v.has(fdbLearned) && lim != 0 && f.perPort[pc.num] >= lim {
-		return NotLearnedLimit
+	return in.moveLocked(in.b.cfg.Load(), pc, t, slot, k, v, extra)
+}
+
+// moveLocked is move for an entry that was found under the lock. A move is no new
+// address, but the port's own limit holds: at it the entry goes, since the station
+// is not where it says, and frames to it are flooded.
+func (in *Input) moveLocked(cfg *config, pc *portConf, t *fdbTable, slot, k uint64, v, extra fdbVal) Decision {
+	f := &in.b.fdb
+	switch {
+	case v.has(fdbLocal):
+		return NotLearnedLocal
+	case v.port() == pc.num:
+		return Refreshed
+	case v.has(fdbSticky):
+		return NotMovedSticky
+	case !cfg.mayLearn(pc, keyVID(k)):
+		return NotLearnedState
 	}
-	v = v.to(pc.num).at(in.now) &^ (fdbExtern | fdbLocked)
+	old := v
+	v = v.to(pc.num).at(max(in.now, v.updated())) &^ (fdbExtern | fdbLocked)
 	if extra.has(fdbUser) {
 		v = v&^fdbLearned | fdbUser
+	}
+	if lim := pc.p.fdbLimit; v.has(fdbLearned) && lim != 0 && f.perPort[pc.num] >= lim {
+		in.refuseLearning()
+		if in.dry == nil {
+			f.deleteLocked(t, slot)
+			f.post(EventFDBDelete, k, old)
+		}
+		return NotLearnedLimit
 	}
 	if in.dry != nil {
 		*in.dry = overlay{k, v, true}
@@ -147,12 +176,14 @@ func (f *FDB) markUser(k uint64) {
 	}
 }
 
-// hit notes that an entry was a destination (the kernel's used).
+// hit notes that the entry that in.dst points at was a destination (the kernel's
+// used).
 func (in *Input) hit() {
-	if in.dry != nil {
+	t := in.b.fdb.tab.Load()
+	if in.dry != nil || t.number != in.dst.table {
 		return
 	}
-	if u, now := &in.dst.tab.used[in.dst.slot], in.now.used(); u.Load() != now {
+	if u, now := &t.used[in.dst.slot], in.now.used(); u.Load() != now {
 		u.Store(now)
 	}
 }

@@ -44,8 +44,9 @@ const (
 	NTFUse        NTFFlags = 0x01 // refresh or learn, as if a frame had come
 	NTFExtLearned NTFFlags = 0x10 // learned by something else: does not age
 	NTFOffloaded  NTFFlags = 0x20
-	NTFSticky     NTFFlags = 0x40 // does not move
-	NTFRouter     NTFFlags = 0x80 // taken, without effect
+	NTFSticky     NTFFlags = 0x40  // does not move
+	NTFRouter     NTFFlags = 0x80  // taken, without effect
+	NTFExtLocked  NTFFlags = 0x100 // NTF_EXT_LOCKED of the extended flags: only MAB makes such entries, refused
 )
 
 // FDBMode says what a request does with an entry that is there, or is not.
@@ -90,24 +91,24 @@ type FDBEntry struct {
 // port is not in), EEXIST, ENOENT, EPERM (a dynamic entry on a port that may not
 // learn), EOPNOTSUPP (a port that has left).
 func (f *FDB) Update(r FDBRequest) error {
-	err := f.request("fdb add", r.Port, r.VID, func(x *fdbTx) error {
+	return f.request("fdb add", r.Port, r.VID, func(x *fdbTx) error {
 		switch {
 		case r.State&(NUDPermanent|NUDNoARP|NUDReachable) == 0:
 			return x.refuse(EINVAL, "state must be permanent, noarp or reachable")
 		case r.MAC.IsZero():
 			return x.refuse(EINVAL, "the zero address")
+		case r.Flags&NTFExtLocked != 0:
+			return x.refuse(EINVAL, "cannot add FDB entry with \"locked\" flag set")
 		}
 		return x.each(func(vid frame.VID) error { return x.update(r, vid) })
 	})
-	f.b.events.deliver()
-	return err
 }
 
 // Delete removes the entry of mac on p (nil: the bridge itself), whatever it is, in
 // one VLAN, or with a nil vid at VLAN 0 and in every VLAN of the port. Errors:
 // ENOENT, EINVAL (a bad VID, or a VLAN that the port is not in), EOPNOTSUPP.
 func (f *FDB) Delete(p *Port, mac frame.MAC, vid *frame.VID) error {
-	err := f.request("fdb del", p, vid, func(x *fdbTx) error {
+	return f.request("fdb del", p, vid, func(x *fdbTx) error {
 		found := false
 		err := x.each(func(v frame.VID) error {
 			found = f.remove(num(p), mac, v) || found
@@ -118,8 +119,6 @@ func (f *FDB) Delete(p *Port, mac frame.MAC, vid *frame.VID) error {
 		}
 		return err
 	})
-	f.b.events.deliver()
-	return err
 }
 
 // fdbTx is one request under way. The configuration does not change meanwhile.
@@ -137,23 +136,25 @@ func (x *fdbTx) refuse(no Errno, why string) error {
 }
 
 // request runs fn after the checks that rtnl_fdb_add makes, with the configuration
-// held still.
+// held still, and then waits for the batches that may have seen what was before.
 func (f *FDB) request(op string, p *Port, vid *frame.VID, fn func(*fdbTx) error) error {
-	f.b.mu.Lock()
-	defer f.b.mu.Unlock()
-	x := &fdbTx{f: f, op: op, p: p, cfg: f.b.cfg.Load(), vlan: vid}
-	if x.cfg.closed {
-		return errClosed
-	}
-	if vid != nil && (*vid == 0 || *vid > frame.MaxVID) {
-		return x.refuse(EINVAL, "invalid VLAN id, it must be 1 to 4094")
-	}
-	if p != nil {
-		if x.pc = x.cfg.conf(p); x.pc == nil {
-			return x.refuse(EOPNOTSUPP, "not a port of the bridge")
+	return f.b.ordered(func() error {
+		x := &fdbTx{f: f, op: op, p: p, cfg: f.b.cfg.Load(), vlan: vid}
+		if x.cfg.closed {
+			return errClosed
 		}
-	}
-	return fn(x)
+		if vid != nil && (*vid == 0 || *vid > frame.MaxVID) {
+			return x.refuse(EINVAL, "invalid VLAN id, it must be 1 to 4094")
+		}
+		if p != nil {
+			if x.pc = x.cfg.conf(p); x.pc == nil {
+				return x.refuse(EOPNOTSUPP, "not a port of the bridge")
+			}
+		}
+		f.b.mu.Lock()
+		defer f.b.mu.Unlock()
+		return fn(x)
+	}, f.b.synchronize)
 }
 
 // each runs fn for the VLAN that was given, or for VLAN 0 and those of the device;
@@ -216,7 +217,7 @@ func (f *FDB) external(port int, r FDBRequest, vid frame.VID) {
 		f.post(EventFDBAdd, k, makeVal(port, flags, now))
 		return
 	}
-	f.replaceLocked(t, slot, v.to(port).at(now)&^(fdbLearned|fdbLocked)|flags)
+	f.replaceLocked(t, slot, v.to(port).at(max(now, v.updated()))&^(fdbLearned|fdbLocked)|flags)
 	f.post(EventFDBChange, k, v.to(port))
 }
 
@@ -299,23 +300,24 @@ type FDBFlush struct {
 // bits that cannot be asked for, and for a port of no bridge or another one.
 func (f *FDB) Flush(w FDBFlush) (n int, err error) {
 	const op = "fdb flush"
-	defer f.b.events.deliver()
-	f.b.mu.Lock() // no port leaves meanwhile, and none gets its number
-	defer f.b.mu.Unlock()
-	cfg := f.b.cfg.Load()
-	switch {
-	case cfg.closed:
-		return 0, errClosed
-	case w.VID != nil && (*w.VID == 0 || *w.VID > frame.MaxVID):
-		return 0, refuse(op, f.b.name, EINVAL, "invalid VLAN id, it must be 1 to 4094")
-	case w.StateMask&^(NUDPermanent|NUDNoARP) != 0:
-		return 0, refuse(op, f.b.name, EINVAL, "only permanent and noarp can be asked for")
-	case w.FlagsMask&^(NTFUse|NTFExtLearned|NTFSticky|NTFOffloaded) != 0:
-		return 0, refuse(op, f.b.name, EINVAL, "only use, extern_learn, sticky and offloaded can be asked for")
-	case w.Port != nil && cfg.conf(w.Port) == nil:
-		return 0, refuse(op, w.Port.name, EINVAL, "not a port of this bridge")
-	}
-	return f.flushIf(w.fits), nil
+	err = f.b.ordered(func() error {
+		cfg := f.b.cfg.Load()
+		switch {
+		case cfg.closed:
+			return errClosed
+		case w.VID != nil && (*w.VID == 0 || *w.VID > frame.MaxVID):
+			return refuse(op, f.b.name, EINVAL, "invalid VLAN id, it must be 1 to 4094")
+		case w.StateMask&^(NUDPermanent|NUDNoARP) != 0:
+			return refuse(op, f.b.name, EINVAL, "only permanent and noarp can be asked for")
+		case w.FlagsMask&^(NTFUse|NTFExtLearned|NTFSticky|NTFOffloaded) != 0:
+			return refuse(op, f.b.name, EINVAL, "only use, extern_learn, sticky and offloaded can be asked for")
+		case w.Port != nil && cfg.conf(w.Port) == nil:
+			return refuse(op, w.Port.name, EINVAL, "not a port of this bridge")
+		}
+		n = f.flushIf(w.fits)
+		return nil
+	}, f.b.synchronize)
+	return n, err
 }
 
 func (w FDBFlush) fits(k uint64, v fdbVal) bool {

@@ -33,6 +33,14 @@ const (
 	Linux6_18
 )
 
+// String gives "6.1" and so on, "newest" for the zero Kernel.
+func (k Kernel) String() string {
+	if k == KernelNewest || k > Linux6_18 {
+		return "newest"
+	}
+	return "6." + strconv.Itoa(int(k-Linux6_1)+1)
+}
+
 // ParseKernel reads a release as uname -r prints it, "6.12.107+deb12-amd64". One
 // before 6.1 is refused, one after 6.18 is the newest.
 func ParseKernel(release string) (Kernel, error) {
@@ -52,16 +60,26 @@ func ParseKernel(release string) (Kernel, error) {
 	return 0, fmt.Errorf("bridge: kernel release %q is not 6.1 or later", release)
 }
 
-// rules is one predicate for each behaviour that changed between releases.
+// rules is one predicate for each behaviour that changed between releases. An
+// attribute that a release does not know it takes and ignores, as the recordings
+// show for MAB; only an unknown option bit is refused.
 type rules struct {
-	mab        bool // MAB is known [6.2]
-	localVLAN0 bool // fdb_local_vlan_0 is known [6.18]
+	mab           bool // MAB is known [6.2]
+	maxGroups     bool // mcast_max_groups is known [6.3]
+	neighVLAN     bool // neigh_vlan_suppress is known [6.4]
+	backupNexthop bool // backup_nhid is known [6.6]
+	maxLearned    bool // fdb_max_learned is known [6.7]
+	localVLAN0    bool // fdb_local_vlan_0 is known [6.18]
 }
 
 func rulesOf(k Kernel) rules {
 	since := func(r Kernel) bool { return k == KernelNewest || k >= r }
 	return rules{
-		mab:        since(Linux6_2),
-		localVLAN0: since(Linux6_18),
+		mab:           since(Linux6_2),
+		maxGroups:     since(Linux6_3),
+		neighVLAN:     since(Linux6_4),
+		backupNexthop: since(Linux6_6),
+		maxLearned:    since(Linux6_7),
+		localVLAN0:    since(Linux6_18),
 	}
 }

@@ -10,9 +10,10 @@ import (
 
 // The bridge's own device, br0: what the host receives and sends.
 
-// HostConfig says what the host's cable takes.
+// HostConfig says what the host's cable can do.
 type HostConfig struct {
 	Caps Caps
+	Lost func() uint64 // see PortConfig.Lost
 }
 
 // host is the bridge's own device.
@@ -35,6 +36,7 @@ type host struct {
 type hostCable struct {
 	*queue
 	caps Caps
+	lost func() uint64
 }
 
 func (h *host) init(b *Bridge) {
@@ -78,7 +80,7 @@ func (b *Bridge) AttachHost(io FrameIO, c HostConfig) error {
 		case x.inUse(io):
 			return x.refuse(EBUSY, "the FrameIO is plugged in already")
 		}
-		h.cable.Store(&hostCable{newQueue(nil, io), c.Caps})
+		h.cable.Store(&hostCable{newQueue(nil, io), c.Caps, c.Lost})
 		x.after = append(x.after, func() { b.serve.whileRunning(h.startReader) })
 		return nil
 	})
@@ -136,6 +138,9 @@ func (b *Bridge) Stats() (s HostStats) {
 	s.FDBRefused = b.fdb.refused.Load()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if c := h.cable.Load(); c != nil {
+		s.Ingress.Lost = lostBefore(c.lost)
+	}
 	h.retired.addTo(&s.Ingress)
 	s.TxBytes = h.retired.bytes.Load()
 	for _, in := range h.inputs {

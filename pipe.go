@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ddfb540f/bridge/frame"
 )
@@ -76,6 +77,10 @@ func (p *Pipe) Caps() Caps {
 	return Caps{TagAside: true, Checksum: true, GSO: true, XmitProbe: "tun_net_xmit"}
 }
 
+// Lost is how many frames WriteFrames of the other end refused because the queue
+// towards this end was full; for PortConfig.Lost.
+func (p *Pipe) Lost() uint64 { return p.in.lost.Load() }
+
 // ReadFrames waits for at least one frame from the other end and gives as many
 // as are there and fs can take; see FrameIO. It ends the loan of what the last
 // ReadFrames or TryRead gave. When the other end is closed it gives what was
@@ -107,7 +112,13 @@ func (p *Pipe) TryRead(fs []frame.Frame) int {
 // well-formed (DropRunt, or DropTaggedRunt where Lifted leaves out bytes that
 // are not there). After Close of either end the error matches net.ErrClosed: a
 // cable that is cut carries nothing, and a port at its end is over.
-func (p *Pipe) WriteFrames(fs []frame.Frame) (int, error) { return p.out.put(fs) }
+func (p *Pipe) WriteFrames(fs []frame.Frame) (int, error) {
+	n, err := p.out.put(fs)
+	if err == ErrQueueFull {
+		p.out.lost.Add(uint64(len(fs) - n))
+	}
+	return n, err
+}
 
 // WriteContext sends f as WriteFrames does, but waits for room while the queue is
 // full, until ctx ends: backpressure, for the end that a test or a simulated
@@ -158,6 +169,7 @@ type pipeQueue struct {
 	room  chan struct{} // holds a token if there may be room to put
 	over  chan struct{} // closed when either end is
 	limit int           // frames that ring may hold
+	lost  atomic.Uint64 // frames that there was no room for
 
 	// mu is never held while waiting. It guards all below.
 	mu        sync.Mutex

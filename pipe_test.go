@@ -73,9 +73,20 @@ func TestPipeCarriesWhatIsKnownOfAFrame(t *testing.T) {
 }
 
 func TestPipeCaps(t *testing.T) {
-	a, _ := bridge.NewPipe(bridge.PipeConfig{})
-	if want := (bridge.Caps{TagAside: true, Checksum: true, GSO: true, XmitProbe: "tun_net_xmit"}); a.Caps() != want {
-		t.Errorf("Caps = %+v; want %+v", a.Caps(), want)
+	a, b := bridge.NewPipe(bridge.PipeConfig{QueueLen: 1})
+	c := a.Caps()
+	if !c.TagAside || !c.Checksum || !c.GSO || c.MaxFrame != 0 || c.XmitProbe != "tun_net_xmit" {
+		t.Errorf("Caps = %+v", c)
+	}
+	fs := make([]frame.Frame, 3)
+	for i := range fs {
+		fs[i].Data = make([]byte, 60)
+	}
+	if n, err := b.WriteFrames(fs); n != 1 || !errors.Is(err, bridge.ErrQueueFull) {
+		t.Errorf("WriteFrames = %d, %v; want 1 and a full queue", n, err)
+	}
+	if n := a.Lost(); n != 2 {
+		t.Errorf("%d lost, want the 2 that there was no room for", n)
 	}
 }
 

@@ -24,9 +24,18 @@ type PortConfig struct {
 
 	VLANs []VLAN // nil: the bridge's default PVID; else exactly these, none if empty
 
+	// Attrs is any other setting, and overrules those above. A State counts once the
+	// link has been looked at.
+	Attrs PortAttrs
+
 	Caps     Caps      // what the cable takes
 	Queues   []FrameIO // further queues of the same cable; each gets a reader, and Input i writes to queue i mod n
 	FDBLimit int       // addresses learned on this port at most; 0: no limit of its own
+
+	// Lost counts the frames that were meant for the port and lost before
+	// ReadFrames could give them, such as by a full queue in front of it (Pipe.Lost);
+	// nil: it cannot be known. Whoever asks for statistics calls it.
+	Lost func() uint64
 
 	// OnPass gets the link-local frames that Linux hands to the port's own stack
 	// (LLDP, LACP, EAPOL, with STP on also BPDUs). It runs on the goroutine that
@@ -54,6 +63,7 @@ type Port struct {
 	caps     Caps
 	fdbLimit int
 	onPass   func(p *Port, f frame.Frame)
+	lost     func() uint64
 	queues   []*queue
 	tx       txCounters
 	ended    atomic.Pointer[error] // what ended the cable
@@ -101,7 +111,7 @@ func (p *Port) failure() error {
 
 // Stats gives the port's counters.
 func (p *Port) Stats() (s PortStats) {
-	s.Egress = p.tx.ledger()
+	s.Egress, s.Ingress.Lost = p.tx.ledger(), lostBefore(p.lost)
 	s.TxPackets, s.TxBytes = s.Egress.Sent, p.tx.bytes.Load()
 	s.TxDropped = s.Egress.Refused[DropQueueFull] + s.Egress.Refused[DropPortGone]
 	p.mu.Lock()
@@ -170,47 +180,44 @@ func (p *Port) onDevice(op string, fn func(*PortInfo) error, then func(*tx)) err
 	})
 }
 
-// build makes the first portConf of a port from its configuration.
+// build makes the first portConf of a port, with Linux's defaults.
 func (x *tx) build(p *Port, c *PortConfig) (*portConf, error) {
 	pc := &portConf{p: p, num: p.num, vlans: new(vlanGroup), info: PortInfo{
 		Name: p.name, Attached: true, No: p.num,
 		Address: c.Address, MTU: c.MTU, Up: !c.Down, Carrier: !c.NoCarrier,
-		Learning: !c.NoLearning, Flood: !c.NoFlood, McastFlood: !c.NoMcastFlood, BcastFlood: !c.NoBcastFlood,
-		Hairpin: c.Hairpin, Isolated: c.Isolated, Locked: c.Locked, MAB: c.MAB && x.cfg.rules.mab,
-		ProxyARP: c.ProxyARP, GroupFwdMask: c.GroupFwdMask,
-		Priority: 32, Cost: c.Cost, McastRouter: 1, McastEHTHostsLimit: 512,
+		Priority: 32, Cost: 100, McastRouter: 1, McastEHTHostsLimit: 512,
 	}}
 	i := &pc.info
-	put(&i.Priority, c.Priority)
-	if i.Cost == 0 {
-		i.Cost = 100
-	}
 	if i.MTU == 0 {
 		i.MTU = defaultMTU
 	}
 	if i.Address.IsZero() {
 		i.Address = x.b.madeUpAddress()
 	}
-	i.PortID = portID(i)
 	switch {
 	case !i.Address.IsValid():
 		return nil, x.refuse(EINVAL, "the port's address is a group address")
 	case i.MTU < minMTU || i.MTU > maxPortMTU:
 		return nil, x.refuse(EINVAL, "MTU must be 68 to 65521")
-	case i.Cost < 1 || i.Cost > 65535:
-		return nil, x.refuse(ERANGE, "cost must be 1 to 65535")
-	case i.Priority < 0 || i.Priority > 63:
-		return nil, x.refuse(ERANGE, "priority must be 0 to 63")
-	case i.GroupFwdMask&2 != 0:
-		return nil, x.refuse(EINVAL, "bit 1 (pause) can't be forwarded")
-	case i.MAB && !(i.Locked && i.Learning):
-		return nil, x.refuse(EINVAL, "a port must be locked and have learning enabled when MAB is enabled")
 	}
 	for _, vl := range c.VLANs {
 		if why := vl.check(); why != "" {
 			return nil, x.refuse(EINVAL, why)
 		}
 	}
-	pc.derive()
 	return pc, nil
+}
+
+// attrs is the settings that a PortConfig names in words of its own.
+func (c *PortConfig) attrs() *PortAttrs {
+	a := &PortAttrs{
+		Learning: new(!c.NoLearning), Flood: new(!c.NoFlood),
+		McastFlood: new(!c.NoMcastFlood), BcastFlood: new(!c.NoBcastFlood),
+		Hairpin: &c.Hairpin, Isolated: &c.Isolated, Locked: &c.Locked, MAB: &c.MAB,
+		ProxyARP: &c.ProxyARP, GroupFwdMask: &c.GroupFwdMask, Priority: c.Priority,
+	}
+	if c.Cost != 0 {
+		a.Cost = &c.Cost
+	}
+	return a
 }

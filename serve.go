@@ -174,7 +174,7 @@ func (b *Bridge) collect(now stamp) {
 	}
 }
 
-// poke has Serve's timer look again.
+// poke has Serve's timers look again.
 func (b *Bridge) poke() {
 	select {
 	case b.wake <- struct{}{}:
@@ -195,6 +195,7 @@ func (b *Bridge) runTimers() {
 		case <-b.serve.done:
 			return
 		case <-b.wake:
+			b.events.deliver()
 		case <-timer.C:
 			if wait == driverPatience {
 				b.patrol()

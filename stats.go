@@ -14,6 +14,10 @@ type IngressLedger struct {
 	Passed   uint64                 // handed to the port's own stack (link-local)
 	Consumed uint64                 // taken by a protocol of the bridge
 	Dropped  [NumDropReasons]uint64 // by DropReason
+
+	// Lost never came in: the cable says that they were lost before the bridge could
+	// read them (PortConfig.Lost), and no other column counts them.
+	Lost uint64
 }
 
 // Balance is Received less all that became of it; 0 once no frame is under way.
@@ -127,4 +131,12 @@ func (c *txCounters) ledger() (l EgressLedger) {
 	}
 	l.Offered = c.offered.Load()
 	return l
+}
+
+// lostBefore asks a cable's counter, if there is one.
+func lostBefore(count func() uint64) uint64 {
+	if count == nil {
+		return 0
+	}
+	return count()
 }

@@ -31,7 +31,7 @@ func TestSingleEnduresReadsThatGiveNothing(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rw := &scripted{reads: []answer{tc.answer}}
-				s := frameio.Single(rw, frameio.SingleOptions{})
+				s := frameio.Single(rw, frameio.SingleOptions{MaxFrame: 100})
 				end := make(chan error, 1)
 				go func() { end <- drain(s) }() // ends when s is closed
 				time.Sleep(time.Minute)
