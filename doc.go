@@ -55,7 +55,7 @@
 // ([ErrInBatch]); the handler of [Bridge.Watch] is outside and may call anything.
 //
 // Goroutines exist only inside Serve, one a cable's queue and one for timers, and
-// end with it.
+// end with it; closing a cable borrows one for as long as the driver's Close takes.
 //
 // # No frame vanishes
 //
@@ -73,7 +73,8 @@
 // differ.
 //
 // Not yet: multicast snooping and the MDB, the spanning tree and its instances,
-// neighbour suppression and proxy ARP, VLAN tunnels, netfilter hooks. Their settings are kept, checked and dumped, and say so in their comments.
+// neighbour suppression and proxy ARP, VLAN tunnels, netfilter hooks. Their settings
+// are kept, checked and dumped, and say so in their comments.
 // Never: what the kernel does before and behind the bridge, such as tc, XDP, and
 // VLAN devices on a port. docs/differences.md has the list with figures.
 package bridge

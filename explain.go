@@ -79,7 +79,7 @@ func (b *Bridge) explain(p *Port, f frame.Frame) (e Explanation) {
 	in.trace = func(s Step) { e.Steps = append(e.Steps, s) }
 	var o outcome
 	f = f.Clone() // what is explained stays valid when the caller's buffer does not
-	o, e.Err = in.receive(&f)
+	o, e.Err = in.receive(in.enter(&f))
 	in.account(o)
 	e.Verdict, e.Reason = o.verdict, o.reason
 	for _, num := range in.touched {

@@ -80,8 +80,8 @@ func (in *Input) egress(pc *portConf, f *frame.Frame) {
 	}
 }
 
-// emit puts a frame with a tag in a device's vector. Copies of one frame that look
-// alike are one view.
+// emit puts the frame under way, with a tag, in a device's vector. Copies that look
+// alike are one view, most often that of the frame as it came in.
 func (in *Input) emit(num int, p *Port, f *frame.Frame, tag frame.Tag) {
 	for num >= len(in.out) {
 		in.out = append(in.out, vector{})
@@ -221,7 +221,7 @@ func (in *Input) writeOnce(q *queue, fs []frame.Frame) (n int, err error) {
 	in.writing.Store(q)
 	defer func() {
 		in.writing.Store(nil)
-		<-q.turn
+		q.release()
 		if r := recover(); r != nil {
 			n, err = 0, fmt.Errorf("bridge: WriteFrames panicked: %v", r)
 		}

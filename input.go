@@ -45,8 +45,8 @@ type Input struct {
 	watched   bool
 	trace     Trace
 	dry       *overlay
-	views     []frame.Frame // what leaves, as it leaves
-	firstView int           // the first view of the frame under way
+	views     []frame.Frame // the frames that came in, and how they leave where that differs
+	firstView int           // the frame under way; its other views follow it
 	out       []vector      // by port number; 0 is the host
 	touched   []int         // which of out are not empty, in order
 	written   int           // how many of touched are written
@@ -134,8 +134,7 @@ func (in *Input) batch(fs []frame.Frame) (first error) {
 	in.begin(len(fs))
 	defer in.end()
 	for i := range fs {
-		f := fs[i]
-		o, err := in.receive(&f)
+		o, err := in.receive(in.enter(&fs[i]))
 		if in.account(o); err != nil && first == nil {
 			first = err
 		}
@@ -194,6 +193,13 @@ func (in *Input) account(o outcome) {
 	}
 }
 
+// enter makes a frame the one under way: its first view, which may be changed.
+func (in *Input) enter(f *frame.Frame) *frame.Frame {
+	in.firstView = len(in.views)
+	in.views = append(in.views, *f)
+	return &in.views[in.firstView]
+}
+
 // receive is the door: what the device and __netif_receive_skb_core do before the
 // bridge sees a frame. The configuration is loaded for each frame, so that what
 // one frame changes counts for the next.
@@ -204,7 +210,7 @@ func (in *Input) receive(f *frame.Frame) (outcome, error) {
 			in.pc = cfg.conf(in.port)
 		}
 	}
-	in.vid, in.firstView = 0, len(in.views)
+	in.vid = 0
 	if !f.WellFormed() {
 		in.header.src, in.header.dst = frame.MAC{}, frame.MAC{}
 	} else {

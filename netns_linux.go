@@ -17,7 +17,11 @@ func openNetns(path string) (*os.File, error) {
 	}
 	var no syscall.Errno
 	if errors.As(err, &no) {
-		return nil, &hintedErrno{no, "the network namespace " + path + " cannot be opened"}
+		hint := "make it (ip netns add NAME), or name another"
+		if !errors.Is(no, os.ErrNotExist) {
+			hint = "run as root, or name another"
+		}
+		return nil, &hintedErrno{no, "the network namespace " + path + " cannot be opened: " + hint}
 	}
 	return nil, err
 }
@@ -60,9 +64,9 @@ func enterNetns(ns *os.File) error {
 	})
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return &hintedErrno{unix.EPERM, "entering a network namespace needs CAP_SYS_ADMIN"}
+		return &hintedErrno{unix.EPERM, "entering a network namespace needs CAP_SYS_ADMIN (run as root)"}
 	case errors.Is(err, unix.EINVAL):
-		return &hintedErrno{unix.EINVAL, ns.Name() + " is no network namespace"}
+		return &hintedErrno{unix.EINVAL, ns.Name() + " is no network namespace: name one such as /run/netns/NAME or /proc/PID/ns/net"}
 	}
 	return err
 }

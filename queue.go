@@ -9,12 +9,15 @@ import (
 // driverPatience is how long a driver's call may take that should not wait at all.
 const driverPatience = time.Second
 
-// A queue is one FrameIO: of a port, or of the host.
+// A queue is one FrameIO: of a port, or of the host. One goroutine at a time has the
+// turn to write; unlike for a mutex, the others can stop waiting for theirs.
 type queue struct {
 	p      *Port // nil: the host
 	io     FrameIO
-	turn   chan struct{} // holds a token while somebody writes
-	gone   chan struct{} // closed when the cable has ended: nobody waits for his turn any more
+	busy   atomic.Bool   // somebody has the turn
+	queued atomic.Int32  // how many wait for it
+	turn   chan struct{} // tells one of them to look again
+	gone   chan struct{} // closed when the cable has ended
 	ended  atomic.Bool   // gone is closed
 	down   atomic.Bool   // the cable last said ENETDOWN
 	reader atomic.Bool   // it has a reader
@@ -30,21 +33,37 @@ func (b *Bridge) acquire(q *queue) bool {
 	if q.ended.Load() {
 		return false
 	}
-	select {
-	case q.turn <- struct{}{}:
-		return true
-	default:
-	}
+	return q.busy.CompareAndSwap(false, true) || b.acquireSlow(q)
+}
+
+func (b *Bridge) acquireSlow(q *queue) bool {
+	q.queued.Add(1)
+	defer q.queued.Add(-1)
 	patience := time.NewTimer(driverPatience)
 	defer patience.Stop()
-	select {
-	case q.turn <- struct{}{}:
-		return true
-	case <-q.gone:
-	case <-patience.C:
-		b.end(q, errStuck)
+	for !q.busy.CompareAndSwap(false, true) {
+		select {
+		case <-q.turn:
+		case <-q.gone:
+			return false
+		case <-patience.C:
+			b.end(q, errStuck)
+			return false
+		}
 	}
-	return false
+	return true
+}
+
+// release gives the turn back. Whoever began to wait before is seen here, and whoever
+// begins later sees that nobody has the turn.
+func (q *queue) release() {
+	q.busy.Store(false)
+	if q.queued.Load() > 0 {
+		select {
+		case q.turn <- struct{}{}:
+		default:
+		}
+	}
 }
 
 var errStuck = errors.New("bridge: the cable kept a write from ending")

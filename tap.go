@@ -11,8 +11,12 @@ import (
 )
 
 // MaxTAPFrame is the longest wire form that a TAP takes, in bytes: the largest
-// MTU that Linux gives a TAP (65521) and an Ethernet header.
-const MaxTAPFrame = 65535
+// MTU that Linux gives a TAP (65521), an Ethernet header and two VLAN tags. That
+// is what Linux at most sends on a TAP: its own bridge lets one tag pass beyond
+// the MTU (is_skb_forwardable), and holds another one aside.
+const MaxTAPFrame = maxTAPMTU + frame.HeaderLen + 2*frame.TagLen
+
+const maxTAPMTU = 65521
 
 // TAPConfig says which TAP to open. The zero TAPConfig makes a new one, in the
 // network namespace of the caller, under a name that the kernel chooses.
@@ -36,6 +40,7 @@ type TAPConfig struct {
 	// while opening only, which needs CAP_SYS_ADMIN.
 	Netns string
 
+	// A TAP that was there before gets back on Close what these changed.
 	MTU      int       // 68 to 65521; 0 leaves it: 1500 for a new TAP
 	Address  frame.MAC // of the interface, the kernel's end of the cable; zero leaves it: random for a new TAP
 	QueueLen int       // frames that the kernel keeps for ReadFrames (txqueuelen); 0 leaves it: 1000 for a new TAP
@@ -54,7 +59,15 @@ type TAPConfig struct {
 // change the interface do so in the network namespace in which it was opened; a
 // changed name is followed, and for an interface that has left that namespace
 // they answer ENODEV.
-type TAP struct{ dev tapDevice }
+//
+// A TAP that was there before OpenTAP, a persistent one or that of a File, is left
+// as it was found: Close puts back the MTU, the address, the queue length, and up
+// or down, if they were changed through this TAP, by TAPConfig or by a method, and
+// by nobody else since. A process that is killed puts nothing back.
+type TAP struct {
+	dev  tapDevice
+	down error // while the interface is down, made once: a refusal must not allocate
+}
 
 var _ FrameIO = (*TAP)(nil)
 
@@ -74,11 +87,12 @@ type tapDevice interface {
 
 // OpenTAP opens a TAP. Making one needs CAP_NET_ADMIN in the user namespace of
 // its network namespace; attaching to a persistent TAP does not, if it was made
-// for this user (ip tuntap add dev tap0 mode tap user NAME).
+// for this user (ip tuntap add dev tap0 mode tap user NAME) and has what TAPConfig
+// asks for already.
 //
 // The error says what is missing. It matches EINVAL for a TAPConfig that makes
-// no sense, EPERM or EACCES without the right, ENOENT without /dev/net/tun,
-// EBUSY for a TAP that is in use, and errors.ErrUnsupported on other systems.
+// no sense, fs.ErrPermission without the right (EPERM, or syscall.EACCES for
+// /dev/net/tun itself), ENOENT without /dev/net/tun, EBUSY for a TAP that is in use, and errors.ErrUnsupported on other systems.
 func OpenTAP(cfg TAPConfig) (*TAP, error) {
 	if reason := cfg.check(); reason != "" {
 		return nil, refuse("open TAP", cfg.Name, EINVAL, reason)
@@ -87,7 +101,9 @@ func OpenTAP(cfg TAPConfig) (*TAP, error) {
 	if err != nil {
 		return nil, tapError("open", cfg.Name, err)
 	}
-	return &TAP{dev: dev}, nil
+	how := "its interface is down (ip link set " + dev.name() + " up)"
+	down := tapError("write to", dev.name(), fmt.Errorf("%w: %s", ENETDOWN, how))
+	return &TAP{dev: dev, down: down}, nil
 }
 
 // check gives what is wrong with cfg, "" if nothing is.
@@ -107,7 +123,7 @@ func (cfg *TAPConfig) check() string {
 
 const badTAPMTU = "the MTU is not between 68 and 65521"
 
-func goodTAPMTU(n int) bool { return n >= 68 && n <= MaxTAPFrame-frame.HeaderLen }
+func goodTAPMTU(n int) bool { return n >= 68 && n <= maxTAPMTU }
 
 // checkIfName gives what is wrong with a name for an interface, "" if nothing is
 // (dev_valid_name, and "%d" as in dev_alloc_name).
@@ -137,9 +153,11 @@ func tapError(op, name string, err error) error {
 	return fmt.Errorf("bridge: %s TAP %s: %w", op, name, err)
 }
 
+// errTAPDown is what a tapDevice answers while its interface is down.
+var errTAPDown = errors.New("the interface is down")
+
 // What a TAP answers while it lives, made once: a refusal must not allocate.
 var (
-	errTAPDown    = tapError("write to", "", fmt.Errorf("%w: its interface is down (ip link set NAME up)", ENETDOWN))
 	errTAPForm    = &FrameError{Reason: DropDriver, Err: errors.New("shorter than its header and tag")}
 	errTAPOffload = &FrameError{Reason: DropNoOffload, Err: errors.New("owes a checksum or a segmentation, and a TAP without virtio header has no place to say so")}
 	errTAPLong    = &FrameError{Reason: DropTooLong, Err: errors.New("longer than a TAP takes")}
@@ -188,14 +206,20 @@ func (t *TAP) WriteFrames(fs []frame.Frame) (n int, err error) {
 	case nil, *FrameError:
 		return n, err
 	}
-	if err == ErrQueueFull || err == errTAPDown {
+	switch err {
+	case ErrQueueFull:
 		return n, err
+	case errTAPDown:
+		return n, t.down
 	}
 	return n, tapError("write to", t.dev.name(), err)
 }
 
-// Close ends the descriptor; the interface vanishes unless it is persistent. A
-// ReadFrames that waits answers at once. A second Close does nothing.
+// Close ends the descriptor; the interface vanishes unless it is persistent, and
+// one that was there before is as it was found (see TAP; where that cannot be done
+// the error says what is left, but an interface that is deleted, or has left the
+// namespace, is not missed). A ReadFrames that waits answers at once. A second
+// Close does nothing.
 func (t *TAP) Close() error { return tapError("close", t.dev.name(), t.dev.close()) }
 
 // Caps is what a TAP takes, for PortConfig.Caps: tags held aside and frames up to
@@ -213,7 +237,7 @@ func (t *TAP) Address() (frame.MAC, error) {
 	return a, tapError("read the address of", t.dev.name(), err)
 }
 
-// SetAddress changes the address of the interface.
+// SetAddress changes the address of the interface. A change needs CAP_NET_ADMIN.
 func (t *TAP) SetAddress(a frame.MAC) error {
 	if !a.IsValid() {
 		return refuse("set the address of TAP", t.dev.name(), EADDRNOTAVAIL, "no address of a station: "+a.String())
@@ -227,7 +251,7 @@ func (t *TAP) MTU() (int, error) {
 	return n, tapError("read the MTU of", t.dev.name(), err)
 }
 
-// SetMTU changes the MTU, 68 to 65521. It needs CAP_NET_ADMIN.
+// SetMTU changes the MTU, 68 to 65521. A change needs CAP_NET_ADMIN.
 func (t *TAP) SetMTU(n int) error {
 	const op = "set the MTU of"
 	if !goodTAPMTU(n) {
@@ -236,7 +260,7 @@ func (t *TAP) SetMTU(n int) error {
 	return tapError(op, t.dev.name(), t.dev.setMTU(n))
 }
 
-// SetUp brings the interface up or down. It needs CAP_NET_ADMIN.
+// SetUp brings the interface up or down. A change needs CAP_NET_ADMIN.
 func (t *TAP) SetUp(up bool) error {
 	op := "take down"
 	if up {

@@ -39,6 +39,8 @@ type linuxTAP struct {
 	opened string   // the name when opened
 	closed atomic.Bool
 
+	settings tapSettings
+
 	reading struct { // the one reader's
 		fn   func(fd uintptr) bool
 		slab []byte
@@ -60,6 +62,7 @@ type linuxTAP struct {
 // newLinuxTAP takes over fd, which is attached and does not block, and ctl.
 func newLinuxTAP(fd int, ctl *os.File) (*linuxTAP, error) {
 	t := &linuxTAP{file: os.NewFile(uintptr(fd), "TAP"), ctl: ctl}
+	t.settings.init(t)
 	t.reading.fn, t.writing.fn = t.drain, t.send
 	t.reading.slab = make([]byte, tapSlab)
 	raw, err := t.file.SyscallConn()
@@ -92,7 +95,7 @@ func (t *linuxTAP) read(fs []frame.Frame) (int, error) {
 	case err != nil || r.no == unix.EBADFD:
 		// The poller gives up a descriptor that is nothing but in error, which
 		// a TAP's is from the moment its interface is being deleted.
-		return 0, &hintedErrno{unix.ENODEV, "the interface was deleted"}
+		return 0, errTAPDeleted
 	case r.no != 0:
 		return 0, &hintedErrno{no: r.no}
 	}
@@ -200,30 +203,33 @@ func tapWriteError(no syscall.Errno) error {
 	case unix.EINVAL, unix.EFAULT:
 		return errTAPKernel
 	case unix.EBADFD, unix.ENODEV:
-		return &hintedErrno{unix.ENODEV, "the interface was deleted"}
+		return errTAPDeleted
 	}
 	return &hintedErrno{no: no}
 }
+
+var errTAPDeleted = &hintedErrno{unix.ENODEV, "the interface was deleted: close this TAP and open another"}
 
 func (t *linuxTAP) close() error {
 	if t.closed.Swap(true) {
 		return nil
 	}
-	return errors.Join(t.file.Close(), t.ctl.Close())
+	return errors.Join(t.settings.restore(), t.file.Close(), t.ctl.Close())
 }
 
 // on runs fn on the descriptor of f, which is t's file or its control socket.
 func (t *linuxTAP) on(f *os.File, fn func(fd uintptr) syscall.Errno) error {
 	err := onDescriptor(f, fn)
+	var no syscall.Errno
 	switch {
 	case err == nil:
 		return nil
-	case t.closed.Load():
-		return net.ErrClosed
+	case !errors.As(err, &no) && t.closed.Load():
+		return net.ErrClosed // of the kernel's own answers none says so
 	case errors.Is(err, unix.EBADFD), errors.Is(err, unix.ENODEV):
-		return &hintedErrno{unix.ENODEV, "the interface was deleted or has left its network namespace"}
+		return &hintedErrno{unix.ENODEV, "the interface was deleted or has left its network namespace: close this TAP and open another"}
 	case errors.Is(err, unix.EPERM):
-		return &hintedErrno{unix.EPERM, "changing an interface needs CAP_NET_ADMIN"}
+		return &hintedErrno{unix.EPERM, "changing an interface needs CAP_NET_ADMIN (run as root)"}
 	}
 	return err
 }

@@ -94,13 +94,13 @@ func TestTAPTags(t *testing.T) {
 
 func TestTAPLongestFrames(t *testing.T) {
 	tap, peer := tapPair(t, bridge.TAPConfig{MTU: 65521})
-	want := [][]byte{tapWire(1, bridge.MaxTAPFrame), tapWire(2, 60), tapWire(3, bridge.MaxTAPFrame),
-		tapWire(4, bridge.MaxTAPFrame), tapWire(5, bridge.MaxTAPFrame-1)}
+	const longest = 65521 + frame.HeaderLen // that a packet socket sends
+	want := [][]byte{tapWire(1, longest), tapWire(2, 60), tapWire(3, longest), tapWire(4, longest), tapWire(5, longest-1)}
 	for _, w := range want {
 		peer.send(w)
 	}
 	assert.Equal(t, want, tapCollect(t, tap, len(want)))
-	for _, w := range want {
+	for _, w := range append(want, tapWire(7, bridge.MaxTAPFrame)) {
 		n, err := tap.WriteFrames([]frame.Frame{{Data: w}})
 		require.NoError(t, err)
 		require.Equal(t, 1, n)
@@ -112,6 +112,37 @@ func TestTAPLongestFrames(t *testing.T) {
 	_, err := tap.WriteFrames([]frame.Frame{f})
 	require.NoError(t, err)
 	assert.Equal(t, f.AppendWire(nil), peer.receive())
+}
+
+// A frame of the longest MTU and two tags passes from TAP to TAP, through the
+// kernel's bridge and through this one, which lets it pass as the kernel does.
+func TestTAPTagsBeyondTheMTU(t *testing.T) {
+	ns := tapNetns(t)
+	tapIP(t, ns, "link", "add", "kernel", "mtu", "65521", "type", "bridge")
+	tapIP(t, ns, "link", "set", "kernel", "up")
+	var taps [3]*bridge.TAP
+	for i := range taps {
+		taps[i] = tapOpen(t, bridge.TAPConfig{Netns: ns, MTU: 65521, Up: true})
+	}
+	tapIP(t, ns, "link", "set", taps[0].Name(), "master", "kernel")
+	tapIP(t, ns, "link", "set", taps[1].Name(), "master", "kernel")
+	peer := newTAPPeer(t, ns, taps[2].Name())
+
+	b, err := bridge.New(bridge.Config{})
+	require.NoError(t, err)
+	defer b.Close()
+	for _, tap := range taps[1:] {
+		_, err := b.AddPort(tap.Name(), tap, bridge.PortConfig{MTU: 65521, Caps: tap.Caps()})
+		require.NoError(t, err)
+	}
+	want := tapWire(8, bridge.MaxTAPFrame)
+	copy(want[12:], []byte{0x81, 0, 0, 7, 0x81, 0, 0, 8, 0x88, 0xb5})
+	_, err = taps[0].WriteFrames([]frame.Frame{{Data: want}})
+	require.NoError(t, err)
+	got := tapCollect(t, taps[1], 1)[0]
+	require.Equal(t, want, got)
+	require.NoError(t, b.Port(taps[1].Name()).Receive(frame.Frame{Data: got}))
+	assert.Equal(t, want, peer.receive())
 }
 
 func TestTAPRefusesOneFrameAndTakesTheNext(t *testing.T) {
@@ -171,6 +202,8 @@ func TestTAPDown(t *testing.T) {
 	assert.Zero(t, n)
 	assert.ErrorIs(t, err, bridge.ENETDOWN)
 	assert.ErrorIs(t, err, unix.ENETDOWN)
+	assert.ErrorContains(t, err, "write to TAP "+tap.Name()+": ")
+	assert.ErrorContains(t, err, "(ip link set "+tap.Name()+" up)")
 	assert.Equal(t, uint64(1), tapCounter(t, ns, tap.Name(), "rx_dropped"))
 
 	// A reader waits meanwhile, and gets what comes once it is up.

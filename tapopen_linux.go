@@ -24,6 +24,7 @@ func openTAP(cfg TAPConfig) (tapDevice, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.settings.found = cfg.File != nil || t.persistent()
 	if err := t.configure(&cfg); err != nil {
 		return nil, errors.Join(err, t.close())
 	}
@@ -83,7 +84,7 @@ func tunOpenError(err error) error {
 	case unix.ENOENT, unix.ENODEV, unix.ENXIO:
 		return &hintedErrno{no, tunDevice + " is missing: modprobe tun, or give the container this device"}
 	case unix.EACCES, unix.EPERM:
-		return &hintedErrno{no, "opening " + tunDevice + " for reading and writing is not allowed to this user or container"}
+		return &hintedErrno{no, tunDevice + ": run as root, or give this user read and write access to it (in a container: to the device itself)"}
 	}
 	return fmt.Errorf("%s: %w", tunDevice, err)
 }
@@ -95,9 +96,9 @@ func tunAttachError(no syscall.Errno) error {
 	case unix.EPERM:
 		hint = "creating a TAP needs CAP_NET_ADMIN (run as root, or attach to a TAP made for this user with: ip tuntap add dev NAME mode tap user USER)"
 	case unix.EBUSY:
-		hint = "it is in use by another program"
+		hint = "it is in use by another program: end that one, or choose another name"
 	case unix.EINVAL:
-		hint = "an interface of this name exists and is no TAP, or was made with multi_queue"
+		hint = "an interface of this name exists and is no TAP, or was made with multi_queue: choose another name"
 	}
 	return &hintedErrno{no, hint}
 }
@@ -205,7 +206,7 @@ func (t *linuxTAP) configure(cfg *TAPConfig) error {
 	}{
 		{!cfg.Address.IsZero(), "set the address", func() error { return t.setAddress(cfg.Address) }},
 		{cfg.MTU != 0, "set the MTU", func() error { return t.setMTU(cfg.MTU) }},
-		{cfg.QueueLen != 0, "set the queue length", func() error { return t.setQueueLen(cfg.QueueLen) }},
+		{cfg.QueueLen != 0, "set the queue length", func() error { return t.settings.queueLen.set(cfg.QueueLen) }},
 		{cfg.Up, "bring it up", func() error { return t.setUp(true) }},
 		{cfg.Persist, "make it persistent", func() error { return t.fdRequest(unix.TUNSETPERSIST, 1) }},
 	}
@@ -260,6 +261,13 @@ func (t *linuxTAP) device() (*ifreq, error) {
 	return newIfreq(now.ifName()), nil
 }
 
+// persistent reports whether the interface outlives its descriptor. A new one
+// does not.
+func (t *linuxTAP) persistent() bool {
+	var r ifreq
+	return t.onFile(unix.TUNGETIFF, &r) == nil && *r.short()&unix.IFF_PERSIST != 0
+}
+
 func (t *linuxTAP) name() string {
 	var r ifreq
 	if t.onFile(unix.TUNGETIFF, &r) != nil {
@@ -272,49 +280,4 @@ func (t *linuxTAP) address() (frame.MAC, error) {
 	var r ifreq
 	err := t.onFile(unix.SIOCGIFHWADDR, &r)
 	return r.mac(), err
-}
-
-func (t *linuxTAP) setAddress(a frame.MAC) error {
-	var r ifreq
-	r.putMAC(a)
-	return t.onFile(unix.SIOCSIFHWADDR, &r)
-}
-
-func (t *linuxTAP) mtu() (int, error) {
-	r, err := t.device()
-	if err == nil {
-		err = t.onControl(unix.SIOCGIFMTU, r)
-	}
-	if err != nil {
-		return 0, err
-	}
-	return int(*r.long()), nil
-}
-
-func (t *linuxTAP) setMTU(n int) error { return t.setLong(unix.SIOCSIFMTU, n) }
-
-func (t *linuxTAP) setQueueLen(n int) error { return t.setLong(unix.SIOCSIFTXQLEN, n) }
-
-func (t *linuxTAP) setLong(req uint, n int) error {
-	r, err := t.device()
-	if err != nil {
-		return err
-	}
-	*r.long() = int32(n)
-	return t.onControl(req, r)
-}
-
-func (t *linuxTAP) setUp(up bool) error {
-	r, err := t.device()
-	if err == nil {
-		err = t.onControl(unix.SIOCGIFFLAGS, r)
-	}
-	if err != nil {
-		return err
-	}
-	*r.short() &^= unix.IFF_UP
-	if up {
-		*r.short() |= unix.IFF_UP
-	}
-	return t.onControl(unix.SIOCSIFFLAGS, r)
 }

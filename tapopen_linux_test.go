@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -116,7 +117,7 @@ func TestTAPSettings(t *testing.T) {
 	mac, err := tap.Address()
 	assert.NoError(t, err)
 	assert.Equal(t, want, mac)
-	assert.Equal(t, bridge.Caps{TagAside: true, MaxFrame: 65535, XmitProbe: "tun_net_xmit"}, tap.Caps())
+	assert.Equal(t, bridge.Caps{TagAside: true, MaxFrame: 65543, XmitProbe: "tun_net_xmit"}, tap.Caps())
 
 	require.NoError(t, tap.SetMTU(68))
 	require.NoError(t, tap.SetAddress(frame.MustParseMAC("02:00:00:00:be:e0")))
@@ -157,6 +158,7 @@ func TestTAPPersistent(t *testing.T) {
 	require.NotNil(t, tapInterface(t, ns, "stay"))
 
 	tap = tapOpen(t, bridge.TAPConfig{Netns: ns, Name: "stay", Up: true})
+	assert.NotZero(t, tapInterface(t, ns, "stay").Flags&net.FlagUp)
 	again, err := tap.Address()
 	assert.NoError(t, err)
 	assert.Equal(t, mac, again)
@@ -168,6 +170,87 @@ func TestTAPPersistent(t *testing.T) {
 	assert.Equal(t, tapWire(1, 64), tapCollect(t, tap, 1)[0])
 	require.NoError(t, tap.Close())
 	assert.NotNil(t, tapInterface(t, ns, "stay"), "false leaves it persistent")
+}
+
+// A TAP that was there before is as it was found once it is closed, whichever way
+// it was changed.
+func TestTAPFoundIsLeftAsItWas(t *testing.T) {
+	before, other := frame.MustParseMAC("02:00:00:00:be:ef"), frame.MustParseMAC("02:00:00:00:be:e0")
+	change := bridge.TAPConfig{Name: "found", MTU: 9000, Address: other, QueueLen: 77, Up: true}
+	for name, up := range map[string]string{"found down": "down", "found up": "up"} {
+		t.Run(name, func(t *testing.T) {
+			ns := tapNetns(t)
+			tapIP(t, ns, "tuntap", "add", "dev", "found", "mode", "tap")
+			tapIP(t, ns, "link", "set", "found", "mtu", "1400", "address", before.String(), "txqueuelen", "55", up)
+			was := tapState(t, ns, "found")
+
+			cfg := change
+			cfg.Netns = ns
+			tap := tapOpen(t, cfg)
+			assert.Equal(t, "9000 "+other.String()+" 77 up", tapState(t, ns, "found"))
+			require.NoError(t, tap.Close())
+			assert.Equal(t, was, tapState(t, ns, "found"), "after TAPConfig")
+
+			tap = tapOpen(t, bridge.TAPConfig{Name: "found", Netns: ns, Persist: true})
+			for _, n := range []int{2000, 3000} {
+				require.NoError(t, tap.SetMTU(n))
+			}
+			require.NoError(t, tap.SetAddress(other))
+			require.NoError(t, tap.SetUp(up == "down"))
+			assert.NotEqual(t, was, tapState(t, ns, "found"))
+			require.NoError(t, tap.Close())
+			assert.Equal(t, was, tapState(t, ns, "found"), "after the methods")
+
+			cfg.QueueLen = 1<<31 - 1 // refused, after the address and the MTU were set
+			_, err := bridge.OpenTAP(cfg)
+			require.Error(t, err)
+			assert.Equal(t, was, tapState(t, ns, "found"), "after a failure")
+
+			file := tapRaw(t, ns, "found", unix.IFF_TAP|unix.IFF_NO_PI)
+			tap = tapOpen(t, bridge.TAPConfig{File: file, MTU: 9000, Up: true})
+			require.NoError(t, tap.Close())
+			assert.Equal(t, was, tapState(t, ns, "found"), "after File")
+		})
+	}
+}
+
+// What somebody else has changed meanwhile stays, and so does what a TAP that was
+// made to persist was given.
+func TestTAPLeavesTheChangesOfOthers(t *testing.T) {
+	ns := tapNetns(t)
+	tap := tapOpen(t, bridge.TAPConfig{Netns: ns, Name: "made", MTU: 1400, QueueLen: 55, Up: true, Persist: true})
+	require.NoError(t, tap.Close())
+	assert.Contains(t, tapState(t, ns, "made"), "1400 ")
+	assert.Contains(t, tapState(t, ns, "made"), " 55 up")
+
+	tap = tapOpen(t, bridge.TAPConfig{Netns: ns, Name: "made", MTU: 9000, QueueLen: 77})
+	tapIP(t, ns, "link", "set", "made", "mtu", "2000")
+	require.NoError(t, tap.Close())
+	assert.Contains(t, tapState(t, ns, "made"), "2000 ", "somebody else's")
+	assert.Contains(t, tapState(t, ns, "made"), " 55 up")
+
+	tap = tapOpen(t, bridge.TAPConfig{Netns: ns, Name: "made", MTU: 9000})
+	tapIP(t, ns, "link", "set", "made", "mtu", "3000")
+	require.NoError(t, tap.SetMTU(4000))
+	require.NoError(t, tap.Close())
+	assert.Contains(t, tapState(t, ns, "made"), "3000 ", "what it was when the TAP changed it last")
+
+	tap = tapOpen(t, bridge.TAPConfig{Netns: ns, Name: "made", MTU: 9000})
+	tapIP(t, ns, "link", "del", "made")
+	assert.NoError(t, tap.Close())
+}
+
+// tapState is what a TAP can change about an interface, as ip(8) shows it.
+func tapState(t testing.TB, ns, ifname string) string {
+	t.Helper()
+	dev := tapInterface(t, ns, ifname)
+	require.NotNil(t, dev)
+	_, after, _ := strings.Cut(tapIP(t, ns, "link", "show", ifname), " qlen ")
+	up := "down"
+	if dev.Flags&net.FlagUp != 0 {
+		up = "up"
+	}
+	return fmt.Sprint(dev.MTU, " ", dev.HardwareAddr, " ", strings.Fields(after)[0], " ", up)
 }
 
 // A TAP whose setting fails is not left behind, not even a persistent one.
@@ -345,6 +428,17 @@ func tapUDPComplete(ip []byte) bool {
 	return sum == 0xffff && (udp[6] != 0 || udp[7] != 0)
 }
 
+// tapForbidDevices has the kernel answer EACCES to whoever opens a device file in
+// the folder, in the mount namespace of this process.
+func tapForbidDevices(t testing.TB, folder string) {
+	t.Helper()
+	var at unix.Statfs_t
+	require.NoError(t, unix.Statfs(folder, &at))
+	keep := uintptr(at.Flags) & (unix.MS_NOSUID | unix.MS_NOEXEC | unix.MS_RDONLY) // may not be given up
+	require.NoError(t, unix.Mount(folder, folder, "", unix.MS_BIND, ""))
+	require.NoError(t, unix.Mount("", folder, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_NODEV|keep, ""))
+}
+
 // Without rights the error says which one is missing. The test runs itself in a
 // user namespace of its own, where root has no rights over the network.
 func TestTAPWithoutRights(t *testing.T) {
@@ -359,13 +453,27 @@ func TestTAPWithoutRights(t *testing.T) {
 		assert.ErrorIs(t, err, bridge.EPERM)
 		assert.ErrorContains(t, err, "needs CAP_SYS_ADMIN")
 
+		tap := tapOpen(t, bridge.TAPConfig{Name: "mine", MTU: 1400, Up: true})
+		assert.NoError(t, tap.SetMTU(1400), "what is so already")
+		err = tap.SetMTU(1500)
+		assert.ErrorIs(t, err, bridge.EPERM)
+		assert.ErrorContains(t, err, "needs CAP_NET_ADMIN")
+		require.NoError(t, tap.Close())
+
+		tapForbidDevices(t, "/dev/net")
+		_, err = bridge.OpenTAP(bridge.TAPConfig{})
+		assert.ErrorIs(t, err, unix.EACCES)
+		assert.ErrorIs(t, err, fs.ErrPermission)
+		assert.ErrorContains(t, err, "/dev/net/tun: run as root, or give this user read and write access to it")
 		require.NoError(t, unix.Mount("none", "/dev/net", "tmpfs", 0, ""))
 		_, err = bridge.OpenTAP(bridge.TAPConfig{})
 		assert.ErrorIs(t, err, fs.ErrNotExist)
 		assert.ErrorContains(t, err, "modprobe tun")
 		return
 	}
-	tapNeedsRoot(t)
+	ns := tapNetns(t)
+	tapIP(t, ns, "tuntap", "add", "dev", "mine", "mode", "tap", "user", "0")
+	tapIP(t, ns, "link", "set", "mine", "mtu", "1400", "up")
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	self := exec.Command(exe, "-test.run=^"+t.Name()+"$", "-test.v")
@@ -375,7 +483,11 @@ func TestTAPWithoutRights(t *testing.T) {
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
 		UidMappings: id, GidMappings: id,
 	}
-	out, err := self.CombinedOutput()
+	var out []byte
+	tapIn(t, ns, func() error {
+		out, err = self.CombinedOutput()
+		return nil // err is looked at below
+	})
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOSPC) {
 		t.Skipf("this machine lets nobody make a user namespace: %v", err)
 	}

@@ -16,8 +16,9 @@ const usage = `gobr is a Linux bridge in user space, between TAPs.
 
 Flags of run:
   --tap NAME[@NETNS]   a port: a TAP of that name; once for each port. A persistent
-                       TAP is attached, else one is made. With one %d in NAME the
-                       kernel chooses. NETNS is a path, or a name of ip netns
+                       TAP is attached, and left as it was found in the end; else
+                       one is made, and vanishes. With one %d in NAME the kernel
+                       chooses. NETNS is a path, or a name of ip netns
   --host NAME[@NETNS]  attach a host by a TAP of that name, which gets the bridge's
                        address and MTU: give it IP addresses to take part
   --name NAME          the bridge's name (br0)
@@ -25,6 +26,9 @@ Flags of run:
   --ageing SECONDS     life of an idle entry of the FDB; 0: nothing is learned (300)
   --vlan-filtering     filter VLANs; every port is in VLAN 1, untagged
   --trace              print every step of every frame
+
+The TAPs' MTUs and the host's address are read once, at the start: after a change
+of them start gobr again.
 
 Exit status: 0 after an interrupt or SIGTERM, 1 after a failure, 2 for a wrong
 command line. Making TAPs needs CAP_NET_ADMIN, entering a NETNS CAP_SYS_ADMIN.

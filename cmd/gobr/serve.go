@@ -11,10 +11,13 @@ import (
 	"github.com/ddfb540f/bridge/frame"
 )
 
-// serve bridges until ctx ends, and then reports. Whatever happens, no TAP that it
-// made is left.
+// serve bridges until ctx ends or stdout takes no more, and then reports. Whatever
+// happens, no TAP that it made is left, and none that it found is left changed.
 func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
-	b, intro, err := assemble(o, stdout)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	out := &output{w: stdout, broken: cancel}
+	b, intro, err := assemble(o, out)
 	if err != nil {
 		return err
 	}
@@ -25,13 +28,31 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		}
 	})
 	defer stop()
-	if _, err := io.WriteString(stdout, intro); err != nil {
+	if _, err := io.WriteString(out, intro); err != nil {
 		return errors.Join(err, b.Close())
 	}
 	if err := b.Serve(ctx); err != nil {
 		return errors.Join(err, b.Close())
 	}
-	return report(stdout, b)
+	return report(out, b)
+}
+
+// output is the standard output, which ends the program when it breaks: nobody
+// can read the report then. It is used by one goroutine at a time.
+type output struct {
+	w      io.Writer
+	broken func() // called at the first error
+	err    error
+}
+
+func (o *output) Write(p []byte) (n int, err error) {
+	if o.err == nil {
+		if n, err = o.w.Write(p); err != nil {
+			o.err = outputError(err)
+			o.broken()
+		}
+	}
+	return n, o.err
 }
 
 // assemble opens the TAPs and makes the bridge between them, whose it is to close
