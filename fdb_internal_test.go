@@ -326,26 +326,29 @@ func TestFDBSlotReuse(t *testing.T) {
 						}
 					}
 				}
-				rounds[n].Add(1)
+				if rounds[n].Add(1)%8 == 0 {
+					runtime.Gosched() // few processors must do
+				}
 			}
 		})
 	}
-	for n := 0; n < 300_000 && found.Load() < 300_000; n++ {
+	for n, end := 0, time.Now().Add(1500*time.Millisecond); time.Now().Before(end); n++ {
 		f.mu.Lock()
 		f.insertLocked(keys[n%2], makeVal(n%2+1, 0, stamp(n)))
+		f.mu.Unlock()
+		if n%12 == 0 {
+			for i := range rounds {
+				for at := rounds[i].Load(); rounds[i].Load() < at+2; {
+					runtime.Gosched()
+				}
+			}
+		}
+		f.mu.Lock()
 		tab, slot, _, ok := f.find(keys[n%2])
 		if ok {
 			f.deleteLocked(tab, slot)
 		}
 		f.mu.Unlock()
-		if n%12 != 0 {
-			continue
-		}
-		for i := range rounds {
-			for at := rounds[i].Load(); rounds[i].Load() < at+2; {
-				runtime.Gosched()
-			}
-		}
 	}
 	over.Store(true)
 	wg.Wait()
