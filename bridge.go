@@ -81,9 +81,10 @@ type Bridge struct {
 	inputsMu sync.Mutex // guards inputs
 	inputs   []*Input   // whose batches a change waits for; replaced, never edited
 
-	gcAt  atomic.Int64  // stamp at which the collector is due
-	wake  chan struct{} // tells Serve's timer that gcAt came nearer
-	serve serving
+	collecting sync.Mutex    // makes an ageing time and the time of the next collection fit
+	gcAt       atomic.Int64  // stamp at which the collector is due
+	wake       chan struct{} // tells Serve's timer that gcAt came nearer
+	serve      serving
 }
 
 // New makes a bridge without ports. It starts nothing. Errors are those of
@@ -249,6 +250,8 @@ func (b *Bridge) SetTrace(t Trace) {
 // for a name or a FrameIO that is in use, EXFULL for the 1024th port.
 func (b *Bridge) AddPort(name string, io FrameIO, c PortConfig) (*Port, error) {
 	p := &Port{b: b, name: name, caps: c.Caps, fdbLimit: c.FDBLimit, onPass: c.OnPass, lost: c.Lost}
+	p.errRunt = refuse("receive", name, EINVAL, "a frame has 14 bytes at least")
+	p.errDown = refuse("receive", name, EIO, "the port's device is down")
 	for _, q := range append([]FrameIO{io}, c.Queues...) {
 		p.queues = append(p.queues, newQueue(p, q))
 	}

@@ -384,17 +384,26 @@ func (f *FDB) All() iter.Seq[FDBEntry] {
 	}
 }
 
+// snapshot copies the words under the lock, which keeps others from learning, and
+// does the rest without.
 func (f *FDB) snapshot() []FDBEntry {
+	type raw struct {
+		k    uint64
+		v    fdbVal
+		used uint32
+	}
 	now, cfg := f.b.stamp(), f.b.cfg.Load()
 	f.mu.Lock()
-	es := make([]FDBEntry, 0, f.tab.Load().live)
+	rs := make([]raw, 0, f.tab.Load().live)
 	f.eachLocked(func(t *fdbTable, slot uint64, k uint64, v fdbVal) {
-		es = append(es, f.entry(k, v, t.used[slot].Load(), now, cfg))
+		rs = append(rs, raw{k, v, t.used[slot].Load()})
 	})
 	f.mu.Unlock()
-	slices.SortFunc(es, func(a, b FDBEntry) int {
-		return cmp.Or(a.MAC.Compare(b.MAC), cmp.Compare(a.VID, b.VID))
-	})
+	slices.SortFunc(rs, func(a, b raw) int { return cmp.Compare(a.k, b.k) }) // by address, then VLAN
+	es := make([]FDBEntry, len(rs))
+	for i, r := range rs {
+		es[i] = f.entry(r.k, r.v, r.used, now, cfg)
+	}
 	return es
 }
 

@@ -238,7 +238,7 @@ func (in *Input) writeOnce(q *queue, fs []frame.Frame) (n int, err error) {
 func (in *Input) suit(q *queue, fs []frame.Frame, caps *Caps, tx *txCounters) []frame.Frame {
 	ok := true
 	for i := range fs {
-		if caps.lacks(&fs[i]) != NotDropped || !caps.TagAside && !fs[i].Plain() {
+		if f := &fs[i]; !caps.TagAside && !f.Plain() || (caps.MaxFrame != 0 || !f.Owed.None()) && caps.lacks(f) != NotDropped {
 			ok = false
 			break
 		}

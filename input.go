@@ -174,6 +174,9 @@ func (in *Input) end() {
 
 // afterwards does what must not be done inside a batch, or with a lock held.
 func (b *Bridge) afterwards() {
+	if !b.broken.any.Load() && !b.events.pending.Load() || b.inBatch() {
+		return // nothing to do, or the batch around this call will do it
+	}
 	b.settleFailures()
 	b.events.deliver()
 }
@@ -224,16 +227,16 @@ func (in *Input) receive(f *frame.Frame) (outcome, error) {
 		return dropped(DropNotServed), nil
 	}
 	if !f.WellFormed() {
-		return dropped(DropRunt), refuse("receive", in.port.name, EINVAL, "a frame has 14 bytes at least")
+		return dropped(DropRunt), in.port.errRunt
 	}
 	if !pc.flags.has(flagUp) {
-		return dropped(DropLinkDown), refuse("receive", in.port.name, EIO, "the port's device is down")
+		return dropped(DropLinkDown), in.port.errDown
 	}
 	in.tally.bytes += uint64(f.WireLen())
 	if !f.Lift() {
 		return dropped(DropTaggedRunt), nil
 	}
-	if !owesSanely(f) {
+	if !f.Owed.None() && !owesSanely(f) {
 		return dropped(DropBadOffload), nil
 	}
 	return in.handleFrame(pc, f), nil
@@ -243,9 +246,6 @@ func (in *Input) receive(f *frame.Frame) (outcome, error) {
 // have written it.
 func owesSanely(f *frame.Frame) bool {
 	o := &f.Owed
-	if o.None() {
-		return true
-	}
 	const needsCsum = 1
 	head := len(f.Data) - f.Len() + frame.HeaderLen // where the payload begins in Data
 	end := int(o.CsumStart) + int(o.CsumOffset) + 2

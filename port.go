@@ -64,6 +64,8 @@ type Port struct {
 	fdbLimit int
 	onPass   func(p *Port, f frame.Frame)
 	lost     func() uint64
+	errRunt  error // what Receive answers, made once: a guest may ask for it at line rate
+	errDown  error
 	queues   []*queue
 	tx       txCounters
 	ended    atomic.Pointer[error] // what ended the cable

@@ -166,12 +166,13 @@ func (b *Bridge) NextTimer() (at time.Time, ok bool) {
 
 // collect runs the FDB's collector, unless the bridge is down: then nothing ages.
 func (b *Bridge) collect(now stamp) {
-	cfg := b.cfg.Load()
-	if cfg.info.Up {
+	b.collecting.Lock()
+	if cfg := b.cfg.Load(); cfg.info.Up {
 		b.gcAt.Store(int64(b.fdb.collect(now, cfg.hold)))
 		b.poke()
-		b.events.deliver()
 	}
+	b.collecting.Unlock()
+	b.events.deliver()
 }
 
 // poke has Serve's timers look again.
