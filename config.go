@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"net"
+	"runtime"
 	"slices"
 	"time"
 
@@ -359,6 +360,11 @@ func (b *Bridge) synchronize() {
 
 // outwait waits for one batch. start is since when the caller waits.
 func (b *Bridge) outwait(in *Input, epoch uint64, start time.Time) {
+	for range 100 { // a batch takes microseconds, a sleep more
+		if runtime.Gosched(); in.epoch.Load() != epoch {
+			return
+		}
+	}
 	for pause := 5 * time.Microsecond; in.epoch.Load() == epoch; pause = min(2*pause, time.Millisecond) {
 		if q := in.writing.Load(); q != nil {
 			waited := time.Since(start)

@@ -20,8 +20,10 @@ import (
 // A zero key is an empty slot (the zero MAC is never stored); a val with the dead
 // flag is a tombstone. Inserts, moves and deletes happen under FDB.mu; nothing is
 // shifted back on delete. A reader loads key, val, and key again: a tombstone is
-// reused only with a new generation, stored before its val, so a val never
-// answers for another address. Refreshing the time is a compare-and-swap on val:
+// reused only with a new generation, stored before its val, so a val does not
+// answer for another address (short of a reader that is interrupted between two
+// loads for sixteen reuses of the slot, the last by the address it looks for).
+// Refreshing the time is a compare-and-swap on val:
 // it fails, and is given up, if the entry was moved or deleted meanwhile, so it
 // undoes neither.
 //
@@ -274,19 +276,18 @@ func (f *FDB) collect(now, hold stamp) (next stamp) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delay := max(hold, 0)
-	if f.ageing == 0 {
-		return now + max(delay, 10)
+	if f.ageing > 0 {
+		f.eachLocked(func(t *fdbTable, slot uint64, k uint64, v fdbVal) {
+			switch {
+			case !v.ages():
+			case v.expired(now, hold):
+				f.deleteLocked(t, slot)
+				f.post(EventFDBDelete, k, v)
+			default:
+				delay = min(delay, v.updated()+hold-now)
+			}
+		})
 	}
-	f.eachLocked(func(t *fdbTable, slot uint64, k uint64, v fdbVal) {
-		switch {
-		case !v.ages():
-		case v.expired(now, hold):
-			f.deleteLocked(t, slot)
-			f.post(EventFDBDelete, k, v)
-		default:
-			delay = min(delay, v.updated()+hold-now)
-		}
-	})
 	if t := f.tab.Load(); len(t.slots) > fdbMinSlots && t.live*16 < len(t.slots)*5 {
 		f.resizeLocked(t, t.live)
 	}

@@ -355,3 +355,21 @@ func TestFDBSlotReuse(t *testing.T) {
 	assert.Zero(t, wrong.Load(), "values of the other address, of %d", found.Load())
 	assert.Positive(t, found.Load())
 }
+
+// A table that was emptied at one stroke gives its memory back as well.
+func TestFDBMemoryFlushed(t *testing.T) {
+	now := time.Unix(1000, 0)
+	b := testBridge(t, Config{Clock: func() time.Time { return now }})
+	p := testPort(t, b, "p", PortConfig{})
+	for i := range 20_000 {
+		require.NoError(t, p.Receive(learnFrame(testMAC(i))))
+	}
+	require.NoError(t, p.SetLink(true, false))
+	for range 3 {
+		now = now.Add(301 * time.Second)
+		b.Tick(now)
+	}
+	_, live := b.fdb.tableBytes()
+	assert.LessOrEqual(t, live, 4)
+	assert.Equal(t, fdbMinSlots, len(b.fdb.tab.Load().slots), "slots")
+}

@@ -22,8 +22,10 @@ func (in *Input) lookup(m frame.MAC, vid frame.VID, hint *flow) (v fdbVal, ok bo
 	t := in.b.fdb.tab.Load()
 	if hint.table == t.number && hint.key&^fdbGenMask == k {
 		s := &t.slots[hint.slot]
-		if v := s.load(); s.key.Load() == hint.key && v&fdbDead == 0 {
-			return v, true
+		if s.key.Load() == hint.key { // as in find: key, val, key
+			if v := s.load(); s.key.Load() == hint.key && v&fdbDead == 0 {
+				return v, true
+			}
 		}
 	}
 	slot, key, v, ok := t.find(k, in.b.fdb.hash(k))

@@ -21,7 +21,7 @@ type IngressLedger struct {
 }
 
 // Balance is Received less all that became of it; 0 once no frame is under way.
-func (l *IngressLedger) Balance() int64 {
+func (l IngressLedger) Balance() int64 {
 	n := int64(l.Received - l.Used - l.Passed - l.Consumed)
 	for _, d := range l.Dropped {
 		n -= int64(d)
@@ -40,7 +40,7 @@ type EgressLedger struct {
 }
 
 // Balance is Offered less all that became of it; 0 once no frame is under way.
-func (l *EgressLedger) Balance() int64 {
+func (l EgressLedger) Balance() int64 {
 	n := int64(l.Offered - l.Sent)
 	for _, d := range l.Refused {
 		n -= int64(d)
