@@ -164,7 +164,9 @@ func (in *Input) write(q *queue, tx *txCounters, caps *Caps, fs []frame.Frame) {
 	defer func() { // also if the driver ends the goroutine
 		tx.sent.Add(sent)
 		tx.bytes.Add(bytes)
-		tx.refused[DropDriver].Add(uint64(len(fs)))
+		if len(fs) > 0 {
+			tx.refused[DropDriver].Add(uint64(len(fs)))
+		}
 	}()
 	for len(fs) > 0 {
 		n, err := in.writeOnce(q, fs)
