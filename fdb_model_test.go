@@ -129,7 +129,7 @@ func (m *model) dump(now time.Time) []bridge.FDBEntry {
 
 // Random operations on the FDB and on the model; after each the two are equal.
 func TestFDBModel(t *testing.T) {
-	properties(t, 40, func(t *testing.T, r *rand.Rand) {
+	properties(t, 24, func(t *testing.T, r *rand.Rand) {
 		const ports = 3
 		addresses := pick(r, 6, 40, 400) // few, so that they meet; many, so that the table grows and shrinks
 		l := newLab(t, bridge.Config{VLANDefaultPVID: new(frame.VID(0)), ForwardDelay: new(time.Duration(0))})
@@ -144,15 +144,15 @@ func TestFDBModel(t *testing.T) {
 			now := l.clock.now()
 			port, a := 1+r.IntN(ports), mac(r.IntN(addresses))
 			switch op := r.IntN(40); {
-			case op < 20:
-				n := 1 + r.IntN(addresses/3+1)
+			case op < 14:
+				n := 1 + r.IntN(addresses/8+3)
 				for i := range n {
 					a := mac((int(a[4])<<8 + int(a[5]) + i) % addresses)
 					l.learn(port, a)
 					m.learn(port, a, now)
 				}
 				did("learn %d from %s on p%d", n, a, port)
-			case op < 28:
+			case op < 26:
 				q := bridge.FDBRequest{
 					Port: l.p(port), MAC: a, State: pick(r, bridge.NUDNoARP, bridge.NUDPermanent, bridge.NUDReachable),
 					Flags: pick[bridge.NTFFlags](r, 0, 0, bridge.NTFSticky, bridge.NTFExtLearned), Mode: bridge.FDBMode(r.IntN(4)),
@@ -197,12 +197,14 @@ func TestFDBModel(t *testing.T) {
 			}
 			at, ok := l.b.NextTimer()
 			require.True(t, ok)
-			require.Equal(t, m.gcAt.Sub(l.clock.now()), at.Sub(l.clock.now()), "the collector's time after %q", history)
+			require.Equal(t, m.gcAt.Sub(l.clock.now()), at.Sub(l.clock.now()), "the collector's time after %q", last(history, 5))
 			got := slices.Collect(l.b.FDB().All())
 			for i := range got {
 				got[i].Used = 0
 			}
-			require.Equal(t, m.dump(l.clock.now()), got, "after %q", last(history, 5))
+			if want := m.dump(l.clock.now()); !slices.Equal(want, got) { // reflection is slow
+				require.Equal(t, want, got, "after %q", last(history, 5))
+			}
 			require.Equal(t, m.counted(), l.b.FDB().Learned())
 			require.Equal(t, len(m.entries), l.b.FDB().Len())
 		}
