@@ -129,9 +129,9 @@ func (x *tx) setVLANOptions(a *BridgeAttrs) {
 	}
 	if a.GroupAddress != nil {
 		i.GroupAddress = *a.GroupAddress
-		x.b.groupAddressSet = true
+		x.cfg.groupAddressSet = true
 	}
-	if !x.b.groupAddressSet {
+	if !x.cfg.groupAddressSet {
 		i.GroupAddress = defaultGroupAddress
 		if i.VLANFiltering && i.VLANProtocol == frame.TypeDot1AD {
 			i.GroupAddress[5] = 8

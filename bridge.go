@@ -74,9 +74,8 @@ type Bridge struct {
 	// channel, since its holder sleeps and a testing/synctest bubble must see that.
 	changing chan struct{}
 
-	mu              sync.Mutex // guards the making of the next config, and the fields below
-	rand            *rand.Rand
-	groupAddressSet bool
+	mu   sync.Mutex // guards the making of the next config, and the fields below
+	rand *rand.Rand
 
 	inputsMu sync.Mutex // guards inputs
 	inputs   []*Input   // whose batches a change waits for; replaced, never edited

@@ -12,15 +12,16 @@ import (
 // config is everything that decides about a frame and is not learned from frames:
 // a value behind one atomic pointer, never changed once it is published.
 type config struct {
-	hold     stamp  // how long an idle entry lives; 0 or less: nothing is learned
-	required uint16 // group_fwd_mask_required
-	rules    rules  // what the modelled kernel does and does not
-	closed   bool
-	info     BridgeInfo
-	self     *vlanGroup
-	ports    []*portConf // newest first: the order in which floods visit them
-	byNum    []*portConf // by port number; nil where there is none
-	timerAt  stamp       // when the first forward delay timer is due; 0: none runs
+	hold            stamp  // how long an idle entry lives; 0 or less: nothing is learned
+	required        uint16 // group_fwd_mask_required
+	rules           rules  // what the modelled kernel does and does not
+	closed          bool
+	groupAddressSet bool // somebody set the group address: it no longer follows the VLAN protocol
+	info            BridgeInfo
+	self            *vlanGroup
+	ports           []*portConf // newest first: the order in which floods visit them
+	byNum           []*portConf // by port number; nil where there is none
+	timerAt         stamp       // when the first forward delay timer is due; 0: none runs
 }
 
 // portConf is one port's part of a config, as immutable. What the datapath reads

@@ -14,7 +14,7 @@ import (
 // anywhere; on Linux errors.Is also matches the syscall.Errno of that name.
 type Errno uint16
 
-// The numbers that a bridge answers with.
+// The numbers that Linux's bridge answers with; not each is answered here yet.
 const (
 	EPERM           Errno = 1
 	ENOENT          Errno = 2

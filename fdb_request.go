@@ -138,7 +138,8 @@ func (x *fdbTx) refuse(no Errno, why string) error {
 // request runs fn after the checks that rtnl_fdb_add makes, with the configuration
 // held still, and then waits for the batches that may have seen what was before.
 func (f *FDB) request(op string, p *Port, vid *frame.VID, fn func(*fdbTx) error) error {
-	return f.b.ordered(func() error {
+	var refused error // perhaps after a part was done: that too is waited for
+	err := f.b.ordered(func() error {
 		x := &fdbTx{f: f, op: op, p: p, cfg: f.b.cfg.Load(), vlan: vid}
 		if x.cfg.closed {
 			return errClosed
@@ -153,8 +154,10 @@ func (f *FDB) request(op string, p *Port, vid *frame.VID, fn func(*fdbTx) error)
 		}
 		f.b.mu.Lock()
 		defer f.b.mu.Unlock()
-		return fn(x)
+		refused = fn(x)
+		return nil
 	}, f.b.synchronize)
+	return cmp.Or(err, refused)
 }
 
 // each runs fn for the VLAN that was given, or for VLAN 0 and those of the device;

@@ -154,15 +154,8 @@ func (b *Bridge) settleFailures() {
 		b.broken.any.Store(false)
 		b.broken.mu.Unlock()
 		for _, p := range ports {
-			err := p.onDevice("fail", func(i *PortInfo) error { i.Carrier = false; return nil },
-				func(x *tx) { x.link(p) })
-			if errors.Is(err, ErrInBatch) { // somebody else's batch will be over
-				b.broken.mu.Lock()
-				b.broken.ports = append(b.broken.ports, p)
-				b.broken.any.Store(true)
-				b.broken.mu.Unlock()
-				return
-			}
+			_ = p.onDevice("fail", func(i *PortInfo) error { i.Carrier = false; return nil },
+				func(x *tx) { x.link(p) }) // refused only by a bridge that is closed
 		}
 	}
 }
