@@ -42,7 +42,7 @@ func randomWorld(r *rand.Rand) world {
 		c := bridge.PortConfig{
 			NoLearning: coin(r, 5), NoFlood: coin(r, 5), NoMcastFlood: coin(r, 5), NoBcastFlood: coin(r, 5),
 			Hairpin: coin(r, 5), Isolated: coin(r, 3), ProxyARP: coin(r, 8), Locked: coin(r, 6),
-			GroupFwdMask: uint16(r.Uint32()) &^ 2, MTU: pick(r, 0, 1400), Caps: bridge.Caps{Checksum: true, GSO: true},
+			GroupFwdMask: uint16(r.Uint32()) &^ 2, MTU: pick(r, 0, 1400), Caps: bridge.Caps{Checksum: true, TSO: true, USO: true},
 		}
 		c.MAB = c.Locked && !c.NoLearning && coin(r, 2)
 		c.VLANs = pick(r, nil, bridge.Access(10), bridge.Trunk(1, 10, 20), bridge.Trunk(0, 10), []bridge.VLAN{{VID: 20, PVID: true}, {VID: 10, Untagged: true}})

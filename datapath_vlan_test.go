@@ -213,8 +213,8 @@ func TestMTU(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLab(t, bridge.Config{VLANFiltering: c.filter})
 			l.add(1, bridge.PortConfig{})
-			l.add(2, bridge.PortConfig{MTU: 1400, Caps: bridge.Caps{Checksum: true, GSO: true}})
-			l.add(3, bridge.PortConfig{MTU: 4000, Caps: bridge.Caps{Checksum: true, GSO: true}})
+			l.add(2, bridge.PortConfig{MTU: 1400, Caps: bridge.Caps{Checksum: true, TSO: true, USO: true}})
+			l.add(3, bridge.PortConfig{MTU: 4000, Caps: bridge.Caps{Checksum: true, TSO: true, USO: true}})
 			require.Equal(t, 1400, l.b.Info().MTU)
 			got := l.out(1, c.f)
 			want := []string{"p3", "p2"}
@@ -239,7 +239,7 @@ func TestCaps(t *testing.T) {
 	l.add(1, bridge.PortConfig{})
 	l.add(2, bridge.PortConfig{Caps: bridge.Caps{MaxFrame: 100}})
 	l.add(3, bridge.PortConfig{Caps: bridge.Caps{Checksum: true}})
-	l.add(4, bridge.PortConfig{Caps: bridge.Caps{Checksum: true, GSO: true, TagAside: true}})
+	l.add(4, bridge.PortConfig{Caps: bridge.Caps{Checksum: true, TSO: true, USO: true, TagAside: true}})
 	csum := etherN(mac(100), mac(9), 90)
 	csum.Owed = frame.Offload{Flags: 1, CsumStart: 34, CsumOffset: 16}
 	gso := etherN(mac(100), mac(9), 90)
@@ -289,7 +289,7 @@ func TestOwedOffsets(t *testing.T) {
 			for i, vlans := range [][]bridge.VLAN{bridge.Access(10), bridge.Trunk(0, 10)} {
 				k := &keeper{recorder: newRecorder("k", l.log)}
 				cables = append(cables, k)
-				_, err := l.b.AddPort(portName(2+i), k, bridge.PortConfig{VLANs: vlans, Caps: bridge.Caps{Checksum: true, GSO: true, TagAside: tagAside}})
+				_, err := l.b.AddPort(portName(2+i), k, bridge.PortConfig{VLANs: vlans, Caps: bridge.Caps{Checksum: true, TSO: true, USO: true, TagAside: tagAside}})
 				require.NoError(t, err)
 			}
 			require.NoError(t, l.p(1).Receive(in))

@@ -273,8 +273,20 @@ func (c *Caps) lacks(f *frame.Frame) DropReason {
 		return DropTooLong
 	case f.Owed.None():
 		return NotDropped
-	case f.Owed.GSO() && !c.GSO, !c.Checksum:
+	case !c.Checksum || !c.segments(f.Owed.GSOType):
 		return DropNoOffload
 	}
 	return NotDropped
+}
+
+// segments says whether the cable takes frames that owe a segmentation of this kind;
+// 0 is none.
+func (c *Caps) segments(gso uint8) bool {
+	switch gso {
+	case 0:
+		return true
+	case frame.GSOUDP:
+		return c.USO
+	}
+	return c.TSO
 }

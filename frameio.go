@@ -37,10 +37,14 @@ type Caps struct {
 	// wire form together in scratch memory first.
 	TagAside bool
 
-	// Checksum and GSO: frames that owe a checksum, or a checksum and a
-	// segmentation, are taken as they are. Without them such a frame is refused
-	// at this port with DropNoOffload.
-	Checksum, GSO bool
+	// Checksum, TSO and USO: frames that owe a checksum, and besides the
+	// segmentation of TCP or of UDP, are taken as they are. TSO and USO need
+	// Checksum. What is not taken the bridge finishes first.
+	Checksum, TSO, USO bool
+
+	// Coalesce: TCP segments that come in small and follow one another are joined
+	// into one frame that owes its segmentation. It needs TSO.
+	Coalesce bool
 
 	// MaxFrame is the longest wire form taken, in bytes; 0 is no limit but the
 	// port's MTU. A longer frame is refused with DropTooLong.

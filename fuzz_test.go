@@ -90,7 +90,7 @@ func fuzzBridge(t *testing.T, how uint16) (*bridge.Bridge, []*taken) {
 	for i, name := range []string{"p1", "p2", "p3"} {
 		pc := bridge.PortConfig{Hairpin: bit(5), Locked: bit(6), MAB: bit(6), Isolated: bit(7), NoLearning: bit(8) && !bit(6)}
 		if i != 2 {
-			pc.Caps = bridge.Caps{TagAside: true, Checksum: true, GSO: true}
+			pc.Caps = bridge.Caps{TagAside: true, Checksum: true, TSO: true, USO: true}
 		}
 		if bit(9) {
 			pc.VLANs = bridge.Trunk(1, 5, 10)

@@ -74,7 +74,7 @@ func NewPipe(cfg PipeConfig) (a, b *Pipe) {
 
 // Caps is what a Pipe takes, for PortConfig.Caps: everything, of any length.
 func (p *Pipe) Caps() Caps {
-	return Caps{TagAside: true, Checksum: true, GSO: true, XmitProbe: "tun_net_xmit"}
+	return Caps{TagAside: true, Checksum: true, TSO: true, USO: true, XmitProbe: "tun_net_xmit"}
 }
 
 // Lost is how many frames WriteFrames of the other end refused because the queue

@@ -75,7 +75,7 @@ func TestPipeCarriesWhatIsKnownOfAFrame(t *testing.T) {
 func TestPipeCaps(t *testing.T) {
 	a, b := bridge.NewPipe(bridge.PipeConfig{QueueLen: 1})
 	c := a.Caps()
-	if !c.TagAside || !c.Checksum || !c.GSO || c.MaxFrame != 0 || c.XmitProbe != "tun_net_xmit" {
+	if !c.TagAside || !c.Checksum || !c.TSO || !c.USO || c.MaxFrame != 0 || c.XmitProbe != "tun_net_xmit" {
 		t.Errorf("Caps = %+v", c)
 	}
 	fs := make([]frame.Frame, 3)

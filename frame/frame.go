@@ -98,24 +98,6 @@ func (t Tag) String() string {
 	return s
 }
 
-// Offload is what a frame still owes: a checksum, a segmentation, or nothing if
-// zero. The fields are those of a virtio_net_hdr; offsets count in Frame.Data.
-type Offload struct {
-	Flags      uint8 // 1: NeedsCsum
-	GSOType    uint8 // 0 none, 1 TCPv4, 4 TCPv6, 5 UDP; bit 0x80 ECN
-	HdrLen     uint16
-	GSOSize    uint16
-	CsumStart  uint16
-	CsumOffset uint16
-}
-
-// None reports that nothing is owed: the frame is complete. The lengths and
-// offsets are hints then, and mean nothing.
-func (o Offload) None() bool { return o.Flags|o.GSOType == 0 }
-
-// GSO reports that the frame is to be cut into segments.
-func (o Offload) GSO() bool { return o.GSOType&^0x80 != 0 }
-
 // Frame is one Ethernet frame. It is a view: copying a Frame copies no bytes,
 // and who owns Data is said where Frames change hands (see bridge.FrameIO).
 type Frame struct {

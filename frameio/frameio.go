@@ -280,7 +280,7 @@ func (s *SingleIO) Close() error {
 
 var (
 	errClosed = fmt.Errorf("frameio: the cable is closed: %w", net.ErrClosed)
-	errOwes   = errors.New("the cable takes whole frames alone: leave Checksum and GSO out of its Caps")
+	errOwes   = errors.New("the cable takes whole frames alone: leave Checksum, TSO and USO out of its Caps")
 )
 
 // mapErr gives rw's error the form that a bridge knows.

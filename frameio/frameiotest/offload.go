@@ -151,11 +151,11 @@ func (s *suite) carryOwed(from, to *end, f frame.Frame) (frame.Frame, error) {
 	return frame.Frame{}, to.missing("a frame that owes %+v, from %s,", f.Owed, from.name)
 }
 
-// checkSegmentation: where Caps.GSO is promised, a frame that owes its
+// checkSegmentation: where Caps.TSO is promised, a frame that owes its
 // segmentation arrives whole, with the debt, or as segments that hold the same
 // stream of bytes and none of which is longer than was asked for.
 func checkSegmentation(s *suite) {
-	if !s.opt.Caps.GSO {
+	if !s.opt.Caps.TSO {
 		return
 	}
 	a, b := s.cable()
@@ -164,7 +164,7 @@ func checkSegmentation(s *suite) {
 	for _, v := range views {
 		sent := s.fit(s.tcp(payload, size, v.tag, v.lifted))
 		if sent.WireLen() > s.opt.MaxFrame {
-			s.t.Fatalf("Caps.GSO is promised for frames of up to %d bytes, less than a segment and a half", s.opt.MaxFrame)
+			s.t.Fatalf("Caps.TSO is promised for frames of up to %d bytes, less than a segment and a half", s.opt.MaxFrame)
 		}
 		got, err := s.carryOwed(a, b, sent)
 		s.must(err)
