@@ -217,7 +217,8 @@ func (x *tx) setPort(p *Port, a *PortAttrs) error {
 
 // checkPort finds the first thing that Linux refuses.
 func (x *tx) checkPort(p *Port, a *PortAttrs) (why string, no Errno) {
-	i := &x.cfg.conf(p).info
+	pc := x.cfg.conf(p)
+	i := &pc.info
 	mab := *or(a.MAB, &i.MAB) && x.cfg.rules.mab
 	switch {
 	case mab && !(*or(a.Locked, &i.Locked) && *or(a.Learning, &i.Learning)):
@@ -230,7 +231,7 @@ func (x *tx) checkPort(p *Port, a *PortAttrs) (why string, no Errno) {
 		return "no such port state", EINVAL
 	case a.State != nil && x.cfg.info.STPState == 1:
 		return "the spanning tree decides port states", EBUSY
-	case a.State != nil && !i.Up, a.State != nil && !i.Carrier && *a.State != StateDisabled:
+	case a.State != nil && !i.Up, a.State != nil && !pc.flags.has(flagCarrier) && *a.State != StateDisabled:
 		return "the port's link is down", ENETDOWN
 	case a.McastRouter != nil && (*a.McastRouter < 0 || *a.McastRouter > 3):
 		return "mcast_router must be 0 to 3", EINVAL

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -59,16 +60,17 @@ var defaultGroupAddress = frame.MAC{0x01, 0x80, 0xc2, 0, 0, 0}
 // configuration call is over when it returns: no frame is under way that was
 // decided by what held before.
 type Bridge struct {
-	name     string
-	clock    func() time.Time
-	start    time.Time
-	fdbLimit int
-	cfg      atomic.Pointer[config]
-	fdb      FDB
-	events   events
-	trace    atomic.Pointer[Trace]
-	host     host
-	broken   broken
+	name      string
+	clock     func() time.Time
+	start     time.Time
+	fdbLimit  int
+	cfg       atomic.Pointer[config]
+	fdb       FDB
+	events    events
+	trace     atomic.Pointer[Trace]
+	host      host
+	unsettled unsettled
+	downs     atomic.Int32 // how many cables are down
 
 	// changing orders the calls that wait for batches to end; taken before mu. A
 	// channel, since its holder sleeps and a testing/synctest bubble must see that.
@@ -245,7 +247,8 @@ func (b *Bridge) SetTrace(t Trace) {
 // AddPort makes a cable's end a port, in one step: no frame passes under half of
 // its configuration (br_add_if). While Serve runs, a reader is started. The
 // FrameIO is the bridge's from then on, who closes it; if AddPort refuses it stays
-// the caller's. Errors: EINVAL for a nil io, an empty name and bad values, EBUSY
+// the caller's. A port whose MTU differs from another's joins with an EventWarning.
+// Errors: EINVAL for a nil io, an empty name and bad values, EBUSY
 // for a name or a FrameIO that is in use, EXFULL for the 1024th port.
 func (b *Bridge) AddPort(name string, io FrameIO, c PortConfig) (*Port, error) {
 	p := &Port{b: b, name: name, caps: c.Caps, fdbLimit: c.FDBLimit, onPass: c.OnPass, lost: c.Lost}
@@ -297,6 +300,17 @@ func sameIO(a, b FrameIO) bool {
 	return t == reflect.TypeOf(b) && t.Comparable() && a == b
 }
 
+// mtuDiffers warns of a port whose MTU is not that of the others: a bridge does not
+// fragment, and tells nobody that a frame was too long.
+func mtuDiffers(pc *portConf, others []*portConf) error {
+	for _, other := range others {
+		if other.mtu != pc.mtu {
+			return fmt.Errorf("its MTU is %d, that of %s is %d: longer frames are dropped there without a word; give all ports one MTU", pc.mtu, other.p.name, other.mtu)
+		}
+	}
+	return nil
+}
+
 // join puts a port in the next config, as the newest, under the lowest free
 // number.
 func (x *tx) join(p *Port, c *PortConfig) error {
@@ -318,6 +332,9 @@ func (x *tx) join(p *Port, c *PortConfig) error {
 	x.before = append(x.before, func() {
 		x.b.fdb.name(p.num, p.name)
 		x.b.events.post(Event{Kind: EventPortAdd, Port: p.name})
+		if err := mtuDiffers(pc, x.old.ports); err != nil {
+			x.b.events.post(Event{Kind: EventWarning, Port: p.name, Err: err})
+		}
 	})
 	if err := x.setPort(p, c.attrs()); err != nil {
 		return err
@@ -355,7 +372,7 @@ func (b *Bridge) RemovePort(p *Port) error {
 			}
 		}
 		p.mu.Lock()
-		p.device = PortInfo{Name: p.name, Address: pc.info.Address, MTU: pc.info.MTU, Up: pc.info.Up, Carrier: pc.info.Carrier}
+		p.device = PortInfo{Name: p.name, Address: pc.info.Address, MTU: pc.info.MTU, Up: pc.info.Up, Carrier: pc.flags.has(flagCarrier)}
 		p.mu.Unlock()
 		x.readdress = true
 		x.after = append(x.after, func() {
@@ -366,13 +383,6 @@ func (b *Bridge) RemovePort(p *Port) error {
 		})
 		return nil
 	})
-}
-
-// broken is the ports whose cable has ended and that still have their carrier.
-type broken struct {
-	any   atomic.Bool // ports is not empty
-	mu    sync.Mutex  // guards ports
-	ports []*Port
 }
 
 // SetUp brings the bridge's own device up or down. While it is down every port is

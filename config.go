@@ -34,7 +34,8 @@ type portConf struct {
 	mask   uint16 // group_fwd_mask
 	mtu    int
 	vlans  *vlanGroup
-	backup int // number of the port that takes over; 0 none
+	backup int  // number of the port that takes over; 0 none
+	cut    bool // the cable has ended, or is down: there is no carrier, whatever info says
 	info   PortInfo
 
 	// When the forward delay timer is due; 0: it does not run. It runs without STP
@@ -72,7 +73,7 @@ func (pc *portConf) derive() {
 		{i.Learning, flagLearning}, {i.Flood, flagFlood}, {i.McastFlood, flagMcastFlood},
 		{i.BcastFlood, flagBcastFlood}, {i.Hairpin, flagHairpin}, {i.Isolated, flagIsolated},
 		{i.Locked, flagLocked}, {i.MAB, flagMAB}, {i.ProxyARP, flagProxyARP},
-		{i.Up, flagUp}, {i.Carrier, flagCarrier},
+		{i.Up, flagUp}, {i.Carrier && !pc.cut, flagCarrier},
 	} {
 		if x.on {
 			pc.flags |= x.f
@@ -259,8 +260,9 @@ func (x *tx) forwardDelayExpired(now stamp) {
 // both are up and it has a carrier, else disabled, and then forgets what it
 // learned, unless another port is to take over.
 func (x *tx) link(p *Port) {
-	i := &x.cfg.conf(p).info
-	running := x.cfg.info.Up && i.Up && i.Carrier
+	pc := x.cfg.conf(p)
+	i := &pc.info
+	running := x.cfg.info.Up && pc.flags.has(flagUp) && pc.flags.has(flagCarrier)
 	switch {
 	case running && i.State == StateDisabled:
 		x.setState(p, StateBlocking)

@@ -27,6 +27,7 @@ const (
 	EventCableDown            // a port's interface reports that it is down
 	EventCableUp              // and up again
 	EventAddress              // the bridge's own address changed: MAC
+	EventWarning              // Err says what is likely to be a mistake, about Port
 	EventLost                 // Lost events were not delivered: the queue was full
 )
 
@@ -34,7 +35,7 @@ var eventNames = [...]string{
 	EventNone: "none", EventFDBAdd: "fdb add", EventFDBMove: "fdb move", EventFDBChange: "fdb change",
 	EventFDBDelete: "fdb delete", EventPortAdd: "port add", EventPortRemove: "port remove",
 	EventPortState: "port state", EventPortFailed: "port failed", EventCableDown: "cable down",
-	EventCableUp: "cable up", EventAddress: "address", EventLost: "lost",
+	EventCableUp: "cable up", EventAddress: "address", EventWarning: "warning", EventLost: "lost",
 }
 
 // String names the kind, "fdb add".

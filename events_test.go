@@ -263,3 +263,18 @@ func TestEventsTellTheFDB(t *testing.T) {
 	assert.Equal(t, table, follow)
 	assert.Greater(t, count, 100, "the test looked at something")
 }
+
+// A port whose MTU is not that of the others joins with a warning.
+func TestWarnsWhereMTUsDiffer(t *testing.T) {
+	l := newLabN(t, bridge.Config{}, 1)
+	var got []string
+	l.b.Watch(func(e bridge.Event) {
+		if e.Kind == bridge.EventWarning {
+			got = append(got, e.Port+": "+e.Err.Error())
+		}
+	})
+	l.add(2, bridge.PortConfig{})
+	assert.Empty(t, got)
+	l.add(3, bridge.PortConfig{MTU: 9000})
+	assert.Equal(t, []string{"p3: its MTU is 9000, that of p2 is 1500: longer frames are dropped there without a word; give all ports one MTU"}, got)
+}

@@ -207,8 +207,7 @@ func (in *Input) writeFailed(q *queue, fs []frame.Frame, err error) (n int, why 
 		}
 		return 1, one.Reason
 	case isErrno(err, ENETDOWN):
-		in.b.cableDown(q, err)
-		return len(fs), DropPortDown
+		return len(fs), DropPortDown // it is the reader that is told, and tells
 	}
 	in.b.end(q, err)
 	return len(fs), DropPortGone

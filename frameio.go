@@ -8,7 +8,9 @@ import "github.com/ddfb540f/bridge/frame"
 // error matching net.ErrClosed.
 //
 // Faults that pass (EINTR, EAGAIN, ENOBUFS) are absorbed by the FrameIO. An
-// interface that is down is told by an error matching ENETDOWN and ends nothing.
+// interface that is down ends nothing: ReadFrames answers an error matching ENETDOWN,
+// again and again while it is down, and the port has no carrier until frames come or
+// ReadFrames waits for some.
 // Package frameio/frameiotest holds the suite that every FrameIO has to pass.
 type FrameIO interface {
 	// ReadFrames waits for at least one frame, sets fs[:n] and returns n. It sets

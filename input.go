@@ -174,10 +174,10 @@ func (in *Input) end() {
 
 // afterwards does what must not be done inside a batch, or with a lock held.
 func (b *Bridge) afterwards() {
-	if !b.broken.any.Load() && !b.events.pending.Load() || b.inBatch() {
+	if !b.unsettled.any.Load() && !b.events.pending.Load() || b.inBatch() {
 		return // nothing to do, or the batch around this call will do it
 	}
-	b.settleFailures()
+	b.settleLinks()
 	b.events.deliver()
 }
 

@@ -70,6 +70,7 @@ type Port struct {
 	tx       txCounters
 	ended    atomic.Pointer[error] // what ended the cable
 	failing  atomic.Bool           // the cable has ended
+	downs    atomic.Int32          // how many of queues are down
 	left     atomic.Bool           // the port has left, or the bridge is closed
 
 	easy struct {
@@ -98,6 +99,7 @@ func (p *Port) Info() PortInfo {
 		return p.device
 	}
 	i := pc.info
+	i.Carrier = pc.flags.has(flagCarrier)
 	i.DesignatedRoot = BridgeID{cfg.info.Priority, cfg.info.Address}
 	i.DesignatedBridge, i.DesignatedPort = i.DesignatedRoot, i.PortID
 	i.Failed = p.failure()

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -19,7 +20,8 @@ type queue struct {
 	turn   chan struct{} // tells one of them to look again
 	gone   chan struct{} // closed when the cable has ended
 	ended  atomic.Bool   // gone is closed
-	down   atomic.Bool   // the cable last said ENETDOWN
+	down   atomic.Bool   // its reader was told ENETDOWN last
+	asked  atomic.Int64  // while down: since when the reader waits for an answer, by Bridge.uptime; 0: it does not
 	reader atomic.Bool   // it has a reader
 }
 
@@ -91,18 +93,58 @@ func (q *queue) close() bool {
 	return true
 }
 
-// cableDown and cableUp report what an interface says of itself, once a change.
+// cableDown and cableUp follow what an interface says of itself: while any queue of
+// a port is down, the port has no carrier.
 func (b *Bridge) cableDown(q *queue, err error) {
-	if q.down.CompareAndSwap(false, true) {
+	if !q.down.CompareAndSwap(false, true) {
+		return
+	}
+	b.downs.Add(1)
+	b.poke() // the timers look after it from now on
+	if q.p == nil || q.p.downs.Add(1) == 1 {
 		b.events.post(Event{Kind: EventCableDown, Port: q.name(), Err: err})
+		b.unsettle(q.p)
 	}
 }
 
 func (b *Bridge) cableUp(q *queue) {
-	if q.down.Load() && q.down.CompareAndSwap(true, false) {
+	if !q.down.Load() || !q.down.CompareAndSwap(true, false) {
+		return
+	}
+	b.downs.Add(-1)
+	if q.p == nil || q.p.downs.Add(-1) == 0 {
 		b.events.post(Event{Kind: EventCableUp, Port: q.name()})
+		b.unsettle(q.p)
 	}
 }
+
+// readPatience is how long the reader of a cable that was down has to be waiting for
+// frames until that is taken for being up again.
+const readPatience = 100 * time.Millisecond
+
+// lookForUp finds the cables that are up again without having said so.
+func (b *Bridge) lookForUp() {
+	cfg := b.cfg.Load()
+	for _, pc := range cfg.ports {
+		for _, q := range pc.p.queues {
+			b.lookAt(q)
+		}
+	}
+	if c := b.host.cable.Load(); c != nil {
+		b.lookAt(c.queue)
+	}
+	b.afterwards()
+}
+
+func (b *Bridge) lookAt(q *queue) {
+	if at := q.asked.Load(); at != 0 && q.down.Load() && b.uptime()-at >= int64(readPatience) {
+		b.cableUp(q)
+	}
+}
+
+// uptime is the real time since Serve began, in nanoseconds, and not 0: drivers do
+// not live by Config.Clock.
+func (b *Bridge) uptime() int64 { return max(int64(time.Since(b.serve.began)), 1) }
 
 // name is the port's for events; "" is the bridge itself.
 func (q *queue) name() string {
@@ -132,10 +174,7 @@ func (b *Bridge) fail(p *Port, err error) {
 	p.ended.Store(&err)
 	p.closeCables()
 	b.events.post(Event{Kind: EventPortFailed, Port: p.name, Err: err})
-	b.broken.mu.Lock()
-	defer b.broken.mu.Unlock()
-	b.broken.ports = append(b.broken.ports, p)
-	b.broken.any.Store(true)
+	b.unsettle(p)
 }
 
 func (p *Port) closeCables() {
@@ -144,20 +183,50 @@ func (p *Port) closeCables() {
 	}
 }
 
-// settleFailures takes the carrier from the ports that have ended. It is called
-// outside of any batch, with no lock held.
-func (b *Bridge) settleFailures() {
-	for b.broken.any.Load() {
-		b.broken.mu.Lock()
-		ports := b.broken.ports
-		b.broken.ports = nil
-		b.broken.any.Store(false)
-		b.broken.mu.Unlock()
+// unsettled is the ports whose cable is no longer what their config says of it.
+type unsettled struct {
+	any   atomic.Bool // ports is not empty
+	mu    sync.Mutex  // guards ports
+	ports []*Port
+}
+
+func (b *Bridge) unsettle(p *Port) {
+	if p == nil {
+		return // the host's link is the bridge's own device, which stays as it is
+	}
+	u := &b.unsettled
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.ports = append(u.ports, p)
+	u.any.Store(true)
+}
+
+// settleLinks has the ports follow their cables. It is called outside of any batch,
+// with no lock held.
+func (b *Bridge) settleLinks() {
+	u := &b.unsettled
+	for u.any.Load() {
+		u.mu.Lock()
+		ports := u.ports
+		u.ports = nil
+		u.any.Store(false)
+		u.mu.Unlock()
 		for _, p := range ports {
-			_ = p.onDevice("fail", func(i *PortInfo) error { i.Carrier = false; return nil },
-				func(x *tx) { x.link(p) }) // refused only by a bridge that is closed
+			_ = b.change("follow the link", p.name, func(x *tx) error { x.followCable(p); return nil }) // refused only by a bridge that is closed
 		}
 	}
+}
+
+// followCable takes the carrier from a port whose cable has ended or is down, and
+// gives it back to one that is up again.
+func (x *tx) followCable(p *Port) {
+	if x.cfg.conf(p) == nil {
+		return
+	}
+	pc := x.edit(p)
+	pc.cut = p.failing.Load() || p.downs.Load() > 0
+	pc.derive()
+	x.link(p)
 }
 
 // patrol ends the cables whose driver has kept one batch from ending since the last

@@ -20,12 +20,13 @@ const batchSize = 64
 // goroutines. One reads each queue of each cable and ends when that is closed;
 // one runs the timers and ends with Serve.
 type serving struct {
-	done chan struct{} // closed by stop
-	once sync.Once
-	mu   sync.Mutex // guards the rest, and the start of goroutines
-	run  bool       // Serve was called
-	over bool       // Serve waits for its goroutines: no more are started
-	wg   sync.WaitGroup
+	done  chan struct{} // closed by stop
+	once  sync.Once
+	mu    sync.Mutex // guards the rest, and the start of goroutines
+	run   bool       // Serve was called
+	began time.Time  // when; set before any reader starts
+	over  bool       // Serve waits for its goroutines: no more are started
+	wg    sync.WaitGroup
 }
 
 func (s *serving) init() { s.done = make(chan struct{}) }
@@ -46,7 +47,7 @@ func (b *Bridge) Serve(ctx context.Context) error {
 		s.mu.Unlock()
 		return refuse("serve", b.name, EBUSY, "Serve runs already, or has run")
 	}
-	s.run = true
+	s.run, s.began = true, time.Now()
 	s.wg.Go(b.runTimers) // ends when done is closed
 	for _, p := range b.Ports() {
 		b.startReaders(p)
@@ -88,6 +89,9 @@ func (b *Bridge) startReaders(p *Port) {
 func (b *Bridge) read(in *Input, q *queue) {
 	in.owner = goroutineID()
 	err := in.pump(q)
+	if q.down.CompareAndSwap(true, false) {
+		b.downs.Add(-1)
+	}
 	b.end(q, err)
 	b.afterwards()
 	if !errors.Is(err, net.ErrClosed) {
@@ -99,7 +103,11 @@ func (b *Bridge) read(in *Input, q *queue) {
 func (in *Input) pump(q *queue) error {
 	fs := make([]frame.Frame, batchSize)
 	for {
+		if q.down.Load() {
+			q.asked.Store(in.b.uptime())
+		}
 		n, err := readFrames(q.io, fs)
+		q.asked.Store(0)
 		if n > 0 {
 			in.b.cableUp(q)
 			_ = in.Receive(fs[:n]) // what is refused is counted
@@ -110,7 +118,7 @@ func (in *Input) pump(q *queue) error {
 			return err
 		default: // nothing can be read: neither poll hard nor end
 			in.b.cableDown(q, err)
-			in.b.events.deliver()
+			in.b.afterwards()
 			select {
 			case <-time.After(100 * time.Millisecond):
 			case <-q.gone:
@@ -190,6 +198,10 @@ func (b *Bridge) runTimers() {
 		wait := driverPatience
 		if at, ok := b.NextTimer(); ok {
 			wait = min(max(at.Sub(b.clock()), time.Millisecond), wait)
+		}
+		if b.downs.Load() > 0 {
+			wait = min(wait, readPatience)
+			b.lookForUp()
 		}
 		timer.Reset(wait)
 		select {
