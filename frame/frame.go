@@ -6,6 +6,11 @@
 // away by view: the field Tag holds it, the field Lifted says that the four
 // bytes at offset 12 are to be left out. One buffer can so leave several ports
 // with different tags.
+//
+// A checksum or a segmentation that a frame still owes is known about it as well
+// (Offload). It is held against the bytes where the frame comes in (CheckOwed), and
+// paid where a cable cannot take it (AppendFinished), into other memory; a Coalescer
+// goes the other way, and makes one frame with a debt of many small ones.
 package frame
 
 import (

@@ -245,24 +245,6 @@ func TestEtherType(t *testing.T) {
 	}
 }
 
-func TestOffload(t *testing.T) {
-	for _, tc := range []struct {
-		o         frame.Offload
-		none, gso bool
-	}{
-		{frame.Offload{}, true, false},
-		{frame.Offload{HdrLen: 54, CsumStart: 34}, true, false}, // hints that belong to no debt
-		{frame.Offload{Flags: 1, CsumStart: 34}, false, false},
-		{frame.Offload{Flags: 1, GSOType: 1, GSOSize: 1448}, false, true},
-		{frame.Offload{Flags: 1, GSOType: 4 | 0x80, GSOSize: 1428}, false, true},
-		{frame.Offload{GSOType: 0x80}, false, false},
-	} {
-		if tc.o.None() != tc.none || tc.o.GSO() != tc.gso {
-			t.Errorf("%+v: None %v, GSO %v", tc.o, tc.o.None(), tc.o.GSO())
-		}
-	}
-}
-
 func TestNoAllocs(t *testing.T) {
 	data := hex(addrs, 0x8100, 0x600a, 0x88b5, payload)
 	scratch := make([]byte, 0, 64)

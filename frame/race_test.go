@@ -1,0 +1,6 @@
+//go:build race
+
+package frame_test
+
+// raceEnabled: slices.Grow allocates twice in programs built with -race.
+const raceEnabled = true
