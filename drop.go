@@ -72,7 +72,7 @@ var dropText = [numDropReasons]struct{ kernel, words string }{
 	DropNoTXTarget:    {"NO_TX_TARGET", "flooded, and no port took it"},
 	DropTooLong:       {"NOT_SPECIFIED", "longer than the port's MTU allows"},
 	DropPortDown:      {"NOT_SPECIFIED", "the egress device is down"},
-	DropNoOffload:     {"NOT_SPECIFIED", "owes what the cable cannot take"},
+	DropNoOffload:     {"NOT_SPECIFIED", "owes what the cable cannot take, and what cannot be done for it"},
 	DropQueueFull:     {"FULL_RING", "the cable's queue is full"},
 	DropDriver:        {"NOT_SPECIFIED", "the cable refused the frame"},
 	DropPortGone:      {"DEV_READY", "the cable has ended"},

@@ -102,15 +102,11 @@ func (in *Input) emit(num int, p *Port, f *frame.Frame, tag frame.Tag) {
 	v.views = append(v.views, uint16(i))
 }
 
-// take gives the frames of a vector, in scratch memory that the next take reuses,
-// and empties it.
-func (in *Input) take(v *vector) []frame.Frame {
-	in.leaving = in.leaving[:0]
-	for _, i := range v.views {
-		in.leaving = append(in.leaving, in.views[i])
-	}
+// take gives what a vector holds, and empties it. The memory is the vector's.
+func (v *vector) take() []uint16 {
+	views := v.views
 	v.views, v.p = v.views[:0], nil
-	return in.leaving
+	return views
 }
 
 // flush writes every vector to its cable: the only place where the bridge does so.
@@ -119,10 +115,10 @@ func (in *Input) flush() {
 		v := &in.out[in.touched[in.written]]
 		in.written++
 		p := v.p
-		if fs := in.take(v); p == nil {
-			in.writeHost(fs)
+		if views := v.take(); p == nil {
+			in.writeHost(views)
 		} else {
-			in.write(p.queues[in.index%len(p.queues)], &p.tx, &p.caps, fs)
+			in.write(p.queues[in.index%len(p.queues)], &p.tx, &p.caps, views)
 		}
 	}
 }
@@ -136,7 +132,7 @@ func (in *Input) abandon() {
 		if v.p != nil {
 			tx = &v.p.tx
 		}
-		tx.refuse(len(in.take(v)), DropDriver)
+		tx.refuse(len(v.take()), DropDriver)
 	}
 	if in.undecided > 0 {
 		in.ctr.dropped[DropNotServed].Add(uint64(in.undecided))
@@ -147,70 +143,76 @@ func (in *Input) abandon() {
 func (in *Input) forgetBatch() {
 	clear(in.views)
 	clear(in.leaving[:cap(in.leaving)])
-	clear(in.plain[:cap(in.plain)])
+	in.fin.reset()
 	in.views, in.pushed = in.views[:0], in.pushed[:0]
 	in.touched, in.written = in.touched[:0], 0
 	in.cfg, in.pc = nil, nil
 }
 
-// write sends frames to one cable and accounts for each.
-func (in *Input) write(q *queue, tx *txCounters, caps *Caps, fs []frame.Frame) {
-	tx.offered.Add(uint64(len(fs)))
-	fs = in.suit(q, fs, caps, tx)
+// write sends the frames of a vector to a cable and accounts for each.
+func (in *Input) write(q *queue, tx *txCounters, caps *Caps, views []uint16) {
+	tx.offered.Add(uint64(len(views)))
+	fs := in.load(q, views, caps, tx)
 	if in.watched {
 		in.noteXmit(q.p, caps, fs)
 	}
+	done := 0
 	var sent, bytes uint64
 	defer func() { // also if the driver ends the goroutine
 		tx.sent.Add(sent)
 		tx.bytes.Add(bytes)
-		if len(fs) > 0 {
-			tx.refused[DropDriver].Add(uint64(len(fs)))
+		if done < len(fs) {
+			lost, _ := in.worth(fs, done, len(fs))
+			tx.refused[DropDriver].Add(lost)
 		}
 	}()
-	for len(fs) > 0 {
-		n, err := in.writeOnce(q, fs)
-		for i := range fs[:n] {
-			bytes += uint64(fs[i].WireLen())
-		}
-		sent += uint64(n)
-		fs = fs[n:]
-		if err == nil && len(fs) > 0 {
+	for done < len(fs) {
+		n, err := in.writeOnce(q, fs[done:])
+		frames, size := in.worth(fs, done, done+n)
+		sent, bytes = sent+frames, bytes+size
+		done += n
+		if err == nil && done < len(fs) {
 			err = ErrQueueFull // it took some and gave no reason
 		}
 		if err == nil {
 			break
 		}
-		k, why := in.writeFailed(q, fs, err)
-		in.refused(q.p, tx, k, why)
-		fs = fs[k:]
+		one, why := in.writeFailed(q, done < len(fs), err)
+		end := len(fs)
+		if one {
+			end = in.behind(done)
+		}
+		lost, _ := in.worth(fs, done, end)
+		in.refused(q.p, tx, lost, why)
+		done = end
 	}
 }
 
 // refused accounts for n copies that a cable did not take.
-func (in *Input) refused(dev *Port, tx *txCounters, n int, why DropReason) {
-	tx.refused[why].Add(uint64(n))
+func (in *Input) refused(dev *Port, tx *txCounters, n uint64, why DropReason) {
+	tx.refused[why].Add(n)
 	if in.watched && n > 0 {
 		in.free(dev, why)
 	}
 }
 
-// writeFailed judges a cable's error: how many of fs are refused by it, and why.
-func (in *Input) writeFailed(q *queue, fs []frame.Frame, err error) (n int, why DropReason) {
-	var one *FrameError
+// writeFailed judges a cable's error: whether it refuses one frame, or all that are
+// left, and why. left says whether any is.
+func (in *Input) writeFailed(q *queue, left bool, err error) (one bool, why DropReason) {
+	var refusal *FrameError
 	switch {
 	case err == ErrQueueFull || errors.Is(err, ErrQueueFull):
-		return len(fs), DropQueueFull
-	case errors.As(err, &one) && len(fs) > 0:
-		if one.Reason == NotDropped || one.Reason >= numDropReasons {
-			return 1, DropDriver
+		return false, DropQueueFull
+	case errors.As(err, &refusal) && left:
+		if refusal.Reason == NotDropped || refusal.Reason >= numDropReasons {
+			return true, DropDriver
 		}
-		return 1, one.Reason
+		return true, refusal.Reason
 	case isErrno(err, ENETDOWN):
-		return len(fs), DropPortDown // it is the reader that is told, and tells
+		return false, DropPortDown // it is the reader that is told, and tells
 	}
 	in.b.end(q, err)
-	return len(fs), DropPortGone
+	return false, DropPortGone
 }
 
 // writeOnce calls the driver, under the queue's lock, and keeps its panic and its
@@ -232,60 +234,4 @@ func (in *Input) writeOnce(q *queue, fs []frame.Frame) (n int, err error) {
 		return 0, fmt.Errorf("bridge: WriteFrames answered %d for %d frames", n, len(fs))
 	}
 	return n, err
-}
-
-// suit leaves out what the cable cannot take, and puts the wire form together for
-// one that does not know tags. Most often there is nothing to do.
-func (in *Input) suit(q *queue, fs []frame.Frame, caps *Caps, tx *txCounters) []frame.Frame {
-	ok := true
-	for i := range fs {
-		if f := &fs[i]; !caps.TagAside && !f.Plain() || (caps.MaxFrame != 0 || !f.Owed.None()) && caps.lacks(f) != NotDropped {
-			ok = false
-			break
-		}
-	}
-	if ok {
-		return fs
-	}
-	in.plain, in.flat = in.plain[:0], in.flat[:0]
-	for i := range fs {
-		f := fs[i]
-		if why := caps.lacks(&f); why != NotDropped {
-			in.refused(q.p, tx, 1, why)
-			continue
-		}
-		if !caps.TagAside && !f.Plain() {
-			owed, start := f.OwedOnWire(), len(in.flat)
-			in.flat = f.AppendWire(in.flat)
-			f.Data = in.flat[start:len(in.flat):len(in.flat)]
-			f.Tag, f.Lifted, f.Owed = frame.Tag{}, false, owed
-		}
-		in.plain = append(in.plain, f)
-	}
-	return in.plain
-}
-
-// lacks says why a cable cannot take f, or NotDropped.
-func (c *Caps) lacks(f *frame.Frame) DropReason {
-	switch {
-	case c.MaxFrame != 0 && f.WireLen() > c.MaxFrame:
-		return DropTooLong
-	case f.Owed.None():
-		return NotDropped
-	case !c.Checksum || !c.segments(f.Owed.GSOType):
-		return DropNoOffload
-	}
-	return NotDropped
-}
-
-// segments says whether the cable takes frames that owe a segmentation of this kind;
-// 0 is none.
-func (c *Caps) segments(gso uint8) bool {
-	switch gso {
-	case 0:
-		return true
-	case frame.GSOUDP:
-		return c.USO
-	}
-	return c.TSO
 }

@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"net"
@@ -268,6 +269,24 @@ func etherN(dst, src frame.MAC, n int) frame.Frame {
 		d[i] = byte(i)
 	}
 	return frame.Frame{Data: d}
+}
+
+// tcpGSO is a TCP segment over IPv4 of n bytes of payload that owes its checksum
+// and, if size is not 0, its segmentation to size bytes.
+func tcpGSO(dst, src frame.MAC, n, size int) frame.Frame {
+	f := etherN(dst, src, 54+n)
+	h := f.Data[12:]
+	copy(h, "\x08\x00\x45\x00\x00\x00\x00\x01\x40\x00\x40\x06\x00\x00\xc0\x00\x02\x01\xc0\x00\x02\x02"+
+		"\x30\x39\x30\x3a\x00\x00\x00\x64\x00\x00\x00\xc8\x50\x10\x20\x00\x00\x00\x00\x00")
+	ip, tcp := h[2:22], h[22:]
+	binary.BigEndian.PutUint16(ip[2:], uint16(40+n))
+	binary.BigEndian.PutUint16(ip[10:], frame.Checksum(ip, 0))
+	binary.BigEndian.PutUint16(tcp[16:], ^frame.Checksum(ip[12:], 6+20+uint32(n))) // over the pseudo header
+	f.Owed = frame.Offload{Flags: frame.NeedsCsum, CsumStart: 34, CsumOffset: 16}
+	if size != 0 {
+		f.Owed.GSOType, f.Owed.GSOSize, f.Owed.HdrLen = frame.GSOTCPv4, uint16(size), 54
+	}
+	return f
 }
 
 // withType is f with another EtherType.

@@ -52,9 +52,8 @@ type Input struct {
 	written   int           // how many of touched are written
 	undecided int           // frames of the batch that nothing became of yet
 	leaving   []frame.Frame // one vector, to be written
-	plain     []frame.Frame // the same, as a cable takes it
 	pushed    []byte        // frames whose tag went back into the payload
-	flat      []byte        // frames put together for cables that take plain bytes
+	fin       finishing
 	tally     tally
 	ctr       *counters
 	patrolled uint64 // epoch at the last patrol, whose it is
@@ -236,35 +235,10 @@ func (in *Input) receive(f *frame.Frame) (outcome, error) {
 	if !f.Lift() {
 		return dropped(DropTaggedRunt), nil
 	}
-	if !f.Owed.None() && !owesSanely(f) {
+	if !f.Owed.None() && f.CheckOwed() != nil {
 		return dropped(DropBadOffload), nil
 	}
 	return in.handleFrame(pc, f), nil
-}
-
-// owesSanely says whether what a frame owes can be true of its bytes: a guest may
-// have written it.
-func owesSanely(f *frame.Frame) bool {
-	o := &f.Owed
-	const needsCsum = 1
-	head := len(f.Data) - f.Len() + frame.HeaderLen // where the payload begins in Data
-	end := int(o.CsumStart) + int(o.CsumOffset) + 2
-	switch {
-	case o.Flags != needsCsum:
-		return false // to be cut is to owe a checksum too
-	case int(o.CsumStart) < head || end > len(f.Data) || end > 0xffff-frame.TagLen:
-		return false // the offsets must hold with a tag in front as well
-	case o.HdrLen != 0 && (int(o.HdrLen) < head || int(o.HdrLen) > min(len(f.Data), 0xffff-frame.TagLen)):
-		return false
-	}
-	const tcp4, tcp6, udp, ecn = 1, 4, 5, 0x80
-	switch o.GSOType {
-	case 0:
-		return true
-	case tcp4, tcp6, udp, tcp4 | ecn, tcp6 | ecn:
-		return o.GSOSize != 0
-	}
-	return false
 }
 
 // handleFrame is br_handle_frame.

@@ -179,7 +179,7 @@ func (in *Input) devXmit(f *frame.Frame) (outcome, error) {
 		return dropped(DropHostTooLong), refuse("xmit", name, EMSGSIZE, "longer than the bridge device's MTU allows")
 	}
 	in.tally.bytes += uint64(f.WireLen())
-	if !f.Owed.None() && !owesSanely(f) {
+	if !f.Owed.None() && f.CheckOwed() != nil {
 		return dropped(DropBadOffload), nil
 	}
 	in.note(ProbeDevXmit, nil, f, Arrived)
@@ -234,13 +234,13 @@ func (in *Input) passFrameUp(f *frame.Frame) {
 }
 
 // writeHost writes to the host's cable, if there is one.
-func (in *Input) writeHost(fs []frame.Frame) {
+func (in *Input) writeHost(views []uint16) {
 	h := &in.b.host
 	c := h.cable.Load()
 	if c == nil || c.ended.Load() {
-		h.tx.offered.Add(uint64(len(fs)))
-		in.refused(nil, &h.tx, len(fs), DropNoHost)
+		h.tx.offered.Add(uint64(len(views)))
+		in.refused(nil, &h.tx, uint64(len(views)), DropNoHost)
 		return
 	}
-	in.write(c.queue, &h.tx, &c.caps, fs)
+	in.write(c.queue, &h.tx, &c.caps, views)
 }

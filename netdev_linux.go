@@ -66,10 +66,11 @@ func ioctlIfreq(fd uintptr, req uint, r *ifreq) syscall.Errno {
 	return errno
 }
 
-// openControl opens a socket in the thread's network namespace whose only use is
-// ioctl on interfaces of that namespace.
+// openControl opens a socket in the thread's network namespace for ioctl on
+// interfaces of that namespace, which any socket takes, and for rtnetlink
+// (linkStats).
 func openControl() (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}

@@ -135,7 +135,7 @@ func TestTAPTagsBeyondTheMTU(t *testing.T) {
 		_, err := b.AddPort(tap.Name(), tap, bridge.PortConfig{MTU: 65521, Caps: tap.Caps()})
 		require.NoError(t, err)
 	}
-	want := tapWire(8, bridge.MaxTAPFrame)
+	want := tapWire(8, 65521+frame.HeaderLen+2*frame.TagLen)
 	copy(want[12:], []byte{0x81, 0, 0, 7, 0x81, 0, 0, 8, 0x88, 0xb5})
 	_, err = taps[0].WriteFrames([]frame.Frame{{Data: want}})
 	require.NoError(t, err)
@@ -146,7 +146,7 @@ func TestTAPTagsBeyondTheMTU(t *testing.T) {
 }
 
 func TestTAPRefusesOneFrameAndTakesTheNext(t *testing.T) {
-	tap, peer := tapPair(t, bridge.TAPConfig{})
+	tap, peer := tapPair(t, bridge.TAPConfig{NoOffload: true})
 	good := frame.Frame{Data: tapWire(9, 64)}
 	tag := frame.Tag{TPID: frame.TypeDot1Q, TCI: 1}
 	for name, c := range map[string]struct {
@@ -174,67 +174,6 @@ func TestTAPRefusesOneFrameAndTakesTheNext(t *testing.T) {
 		assert.Equal(t, good.Data, peer.receive(), name)
 		assert.Equal(t, good.Data, peer.receive(), name)
 	}
-}
-
-// A slow reader costs the newest frames, in the kernel's own queue and under the
-// kernel's own counter.
-func TestTAPQueueFullIsTheKernelsDrop(t *testing.T) {
-	ns := tapNetns(t)
-	tap := tapOpen(t, bridge.TAPConfig{Netns: ns, Up: true, QueueLen: 16})
-	peer := newTAPPeer(t, ns, tap.Name())
-	for i := range 40 {
-		peer.send(tapWire(byte(i), 64))
-	}
-	got := tapCollect(t, tap, 16)
-	for i, w := range got {
-		assert.Equal(t, tapWire(byte(i), 64), w)
-	}
-	peer.send(tapWire(200, 64))
-	assert.Equal(t, tapWire(200, 64), tapCollect(t, tap, 1)[0], "nothing else was kept")
-	assert.Equal(t, uint64(24), tapCounter(t, ns, tap.Name(), "tx_dropped"))
-}
-
-func TestTAPDown(t *testing.T) {
-	ns := tapNetns(t)
-	tap := tapOpen(t, bridge.TAPConfig{Netns: ns})
-	fs := []frame.Frame{{Data: tapWire(1, 64)}, {Data: tapWire(2, 64)}}
-	n, err := tap.WriteFrames(fs)
-	assert.Zero(t, n)
-	assert.ErrorIs(t, err, bridge.ENETDOWN)
-	assert.ErrorIs(t, err, unix.ENETDOWN)
-	assert.ErrorContains(t, err, "write to TAP "+tap.Name()+": ")
-	assert.ErrorContains(t, err, "(ip link set "+tap.Name()+" up)")
-	assert.Equal(t, uint64(1), tapCounter(t, ns, tap.Name(), "rx_dropped"))
-
-	// A reader waits meanwhile, and gets what comes once it is up.
-	got := make(chan []byte, 1)
-	go func() {
-		fs := make([]frame.Frame, 4)
-		for {
-			k, err := tap.ReadFrames(fs)
-			if err != nil {
-				close(got)
-				return
-			}
-			for _, f := range fs[:k] {
-				if tapOurs(f.Data) {
-					got <- append([]byte(nil), f.Data...)
-					return
-				}
-			}
-		}
-	}()
-	require.NoError(t, tap.SetUp(true))
-	peer := newTAPPeer(t, ns, tap.Name())
-	n, err = tap.WriteFrames(fs)
-	require.NoError(t, err)
-	assert.Equal(t, 2, n)
-	assert.Equal(t, fs[0].Data, peer.receive())
-	peer.send(tapWire(3, 64))
-	assert.Equal(t, tapWire(3, 64), <-got)
-	require.NoError(t, tap.SetUp(false))
-	_, err = tap.WriteFrames(fs)
-	assert.ErrorIs(t, err, bridge.ENETDOWN)
 }
 
 func TestTAPCloseEndsAReader(t *testing.T) {
@@ -363,22 +302,32 @@ func TestTAPDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	tap, peer := tapPair(t, bridge.TAPConfig{})
-	wire := tapWire(1, 64)
-	in := make([]frame.Frame, 8)
-	assert.Zero(t, testing.AllocsPerRun(1000, func() {
-		for range 4 {
-			_, _ = unix.Write(peer.fd, wire)
-		}
-		_, _ = tap.ReadFrames(in)
-	}), "reading")
+	for name, cfg := range map[string]bridge.TAPConfig{"offloads": {}, "no offloads": {NoOffload: true}} {
+		t.Run(name, func(t *testing.T) {
+			tap, peer := tapPair(t, cfg)
+			wire := tapWire(1, 64)
+			in := make([]frame.Frame, 8)
+			assert.Zero(t, testing.AllocsPerRun(1000, func() {
+				for range 4 {
+					_, _ = unix.Write(peer.fd, wire)
+				}
+				_, _ = tap.ReadFrames(in)
+			}), "reading")
 
-	tag := frame.Tag{TPID: frame.TypeDot1Q, TCI: 3}
-	out := []frame.Frame{{Data: wire}, {Data: wire, Tag: tag}, {Data: wire, Tag: tag, Lifted: true}, {Data: wire, Lifted: true}}
-	assert.Zero(t, testing.AllocsPerRun(1000, func() { _, _ = tap.WriteFrames(out) }), "writing")
+			tag := frame.Tag{TPID: frame.TypeDot1Q, TCI: 3}
+			out := []frame.Frame{{Data: wire}, {Data: wire, Tag: tag}, {Data: wire, Tag: tag, Lifted: true}, {Data: wire, Lifted: true}}
+			if !cfg.NoOffload {
+				out = append(out, tapOwing(frame.GSOTCPv4, 4000, 1000), tapOwing(0, 1000, 0))
+			}
+			assert.Zero(t, testing.AllocsPerRun(1000, func() { _, _ = tap.WriteFrames(out) }), "writing")
 
-	refused := []frame.Frame{{Data: wire, Owed: frame.Offload{Flags: 1}}}
-	assert.Zero(t, testing.AllocsPerRun(1000, func() { _, _ = tap.WriteFrames(refused) }), "refusing")
-	require.NoError(t, tap.SetUp(false))
-	assert.Zero(t, testing.AllocsPerRun(1000, func() { _, _ = tap.WriteFrames(out) }), "while the interface is down")
+			refused := []frame.Frame{{Data: wire, Owed: frame.Offload{Flags: 1, CsumStart: 9999}}}
+			_, err := tap.WriteFrames(refused)
+			require.Error(t, err)
+			assert.Zero(t, testing.AllocsPerRun(1000, func() { _, _ = tap.WriteFrames(refused) }), "refusing")
+			require.NoError(t, tap.SetUp(false))
+			assert.Zero(t, testing.AllocsPerRun(1000, func() { _, _ = tap.WriteFrames(out) }), "writing while the interface is down")
+			assert.Zero(t, testing.AllocsPerRun(1000, func() { _, _ = tap.ReadFrames(in) }), "reading while the interface is down")
+		})
+	}
 }

@@ -226,23 +226,27 @@ func tapReceive(fd int, buf, oob []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	msgs, err := unix.ParseSocketControlMessage(oob[:oobn])
-	if err != nil {
+	f := frame.Frame{Data: buf[:n]}
+	if f.Tag, err = tapAuxTag(oob[:oobn]); err != nil {
 		return nil, err
 	}
+	return f.AppendWire(nil), nil
+}
+
+// tapAuxTag is the tag in what came beside a frame, none if there is none.
+func tapAuxTag(oob []byte) (frame.Tag, error) {
+	msgs, err := unix.ParseSocketControlMessage(oob)
 	for _, m := range msgs {
 		// struct tpacket_auxdata: status, len, snaplen, mac, net, vlan_tci, vlan_tpid
-		if m.Header.Level != unix.SOL_PACKET || m.Header.Type != unix.PACKET_AUXDATA ||
-			binary.NativeEndian.Uint32(m.Data)&unix.TP_STATUS_VLAN_VALID == 0 {
-			continue
+		if m.Header.Level == unix.SOL_PACKET && m.Header.Type == unix.PACKET_AUXDATA &&
+			binary.NativeEndian.Uint32(m.Data)&unix.TP_STATUS_VLAN_VALID != 0 {
+			return frame.Tag{
+				TCI:  binary.NativeEndian.Uint16(m.Data[16:]),
+				TPID: frame.EtherType(binary.NativeEndian.Uint16(m.Data[18:])),
+			}, nil
 		}
-		tag := frame.Tag{
-			TCI:  binary.NativeEndian.Uint16(m.Data[16:]),
-			TPID: frame.EtherType(binary.NativeEndian.Uint16(m.Data[18:])),
-		}
-		return (&frame.Frame{Data: buf[:n], Tag: tag}).AppendWire(nil), nil
 	}
-	return slices.Clone(buf[:n]), nil
+	return frame.Tag{}, err
 }
 
 // tapPeer is the kernel's end of a TAP: a packet socket on the interface.

@@ -9,23 +9,22 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/ddfb540f/bridge/frame"
 )
 
 const tunDevice = "/dev/net/tun"
 
 func openTAP(cfg TAPConfig) (tapDevice, error) {
-	fd, ctl, err := attachTAP(&cfg)
+	a, err := attachTAP(&cfg)
 	if err != nil {
 		return nil, err
 	}
-	t, err := newLinuxTAP(fd, ctl)
+	t, err := newLinuxTAP(a.fds, a.ctl, a.virtio)
 	if err != nil {
 		return nil, err
 	}
 	t.settings.found = cfg.File != nil || t.persistent()
-	if err := t.configure(&cfg); err != nil {
+	t.lost() // what there was before does not count
+	if err := t.configure(&cfg, a.virtio); err != nil {
 		return nil, errors.Join(err, t.close())
 	}
 	if cfg.File != nil {
@@ -34,11 +33,26 @@ func openTAP(cfg TAPConfig) (tapDevice, error) {
 	return t, nil
 }
 
-// attachTAP gives a non-blocking descriptor of the TAP that cfg names, and a
-// control socket in the namespace of its interface.
-func attachTAP(cfg *TAPConfig) (fd int, ctl *os.File, err error) {
+// tapAttached is an interface that is open.
+type tapAttached struct {
+	fds    []int    // non-blocking, a queue each
+	ctl    *os.File // a control socket in the namespace of the interface
+	virtio bool     // there is a virtio header in front of each frame
+}
+
+func (a *tapAttached) close() {
+	for _, fd := range a.fds {
+		unix.Close(fd)
+	}
+	if a.ctl != nil {
+		a.ctl.Close()
+	}
+}
+
+// attachTAP opens the TAP that cfg names.
+func attachTAP(cfg *TAPConfig) (a *tapAttached, err error) {
 	open := func() (err error) {
-		fd, ctl, err = openTAPHere(cfg.Name)
+		a, err = openTAPHere(cfg)
 		return err
 	}
 	switch {
@@ -49,32 +63,68 @@ func attachTAP(cfg *TAPConfig) (fd int, ctl *os.File, err error) {
 	default:
 		var ns *os.File
 		if ns, err = openNetns(cfg.Netns); err != nil {
-			return -1, nil, err
+			return nil, err
 		}
 		defer ns.Close()
 		err = inNetns(ns, open)
 	}
-	return fd, ctl, err
+	return a, err
 }
 
 // openTAPHere is attachTAP in the thread's namespace.
-func openTAPHere(name string) (fd int, ctl *os.File, err error) {
-	fd, err = unix.Open(tunDevice, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+func openTAPHere(cfg *TAPConfig) (*tapAttached, error) {
+	flags := uint16(unix.IFF_TAP | unix.IFF_NO_PI)
+	if !cfg.NoOffload {
+		flags |= unix.IFF_VNET_HDR
+	}
+	if cfg.Queues > 1 {
+		flags |= unix.IFF_MULTI_QUEUE
+	}
+	a := &tapAttached{virtio: !cfg.NoOffload}
+	name := cfg.Name
+	for range max(cfg.Queues, 1) {
+		fd, err := unix.Open(tunDevice, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err != nil {
+			a.close()
+			return nil, tunOpenError(err)
+		}
+		a.fds = append(a.fds, fd)
+		r := newIfreq(name)
+		*r.short() = flags
+		if no := ioctlIfreq(uintptr(fd), unix.TUNSETIFF, r); no != 0 {
+			a.close()
+			return nil, tunAttachError(no, cfg.Queues)
+		}
+		name = r.ifName() // as the kernel chose it, for the others
+	}
+	err := a.sameInterface()
+	if err == nil {
+		a.ctl, err = openControl()
+	}
 	if err != nil {
-		return -1, nil, tunOpenError(err)
+		a.close()
+		return nil, err
 	}
-	r := newIfreq(name)
-	*r.short() = unix.IFF_TAP | unix.IFF_NO_PI
-	if no := ioctlIfreq(uintptr(fd), unix.TUNSETIFF, r); no != 0 {
-		unix.Close(fd)
-		return -1, nil, tunAttachError(no)
+	return a, nil
+}
+
+// sameInterface sees that nobody renamed the interface meanwhile: then a further
+// queue has made another one under the old name.
+func (a *tapAttached) sameInterface() error {
+	var first, r ifreq
+	for i, fd := range a.fds {
+		no := ioctlIfreq(uintptr(fd), unix.TUNGETIFF, &r)
+		if no != 0 {
+			return &hintedErrno{no, "the interface was deleted while it was opened"}
+		}
+		if i == 0 {
+			first = r
+		}
+		if r.name != first.name {
+			return &hintedErrno{unix.EBUSY, "the interface was renamed while it was opened: try again"}
+		}
 	}
-	ctl, err = openControl()
-	if err != nil {
-		unix.Close(fd)
-		return -1, nil, err
-	}
-	return fd, ctl, nil
+	return nil
 }
 
 // tunOpenError adds to an error of opening /dev/net/tun what to do about it.
@@ -90,55 +140,59 @@ func tunOpenError(err error) error {
 }
 
 // tunAttachError adds to an error of TUNSETIFF what to do about it.
-func tunAttachError(no syscall.Errno) error {
+func tunAttachError(no syscall.Errno, queues int) error {
 	hint := ""
-	switch no {
-	case unix.EPERM:
+	switch {
+	case no == unix.EPERM:
 		hint = "creating a TAP needs CAP_NET_ADMIN (run as root, or attach to a TAP made for this user with: ip tuntap add dev NAME mode tap user USER)"
-	case unix.EBUSY:
+	case no == unix.EBUSY:
 		hint = "it is in use by another program: end that one, or choose another name"
-	case unix.EINVAL:
-		hint = "an interface of this name exists and is no TAP, or was made with multi_queue: choose another name"
+	case no == unix.E2BIG:
+		hint = "it has no more queues: ask for fewer, or end the other programs that use it"
+	case no == unix.EINVAL && queues > 1:
+		hint = "an interface of this name exists and is no TAP, or was made without multi_queue: choose another name, or set Queues to 1"
+	case no == unix.EINVAL:
+		hint = "an interface of this name exists and is no TAP, or was made with multi_queue: choose another name, or set Queues to 2 or more"
 	}
 	return &hintedErrno{no, hint}
 }
 
 // adoptTAP is attachTAP for a descriptor that somebody else opened.
-func adoptTAP(f *os.File) (fd int, ctl *os.File, err error) {
-	err = onDescriptor(f, func(orig uintptr) syscall.Errno {
+func adoptTAP(f *os.File) (*tapAttached, error) {
+	var fd int
+	err := onDescriptor(f, func(orig uintptr) syscall.Errno {
 		n, err := unix.FcntlInt(orig, unix.F_DUPFD_CLOEXEC, 0)
 		fd = n
 		no, _ := err.(syscall.Errno)
 		return no
 	})
 	if err != nil {
-		return -1, nil, fmt.Errorf("the descriptor in File: %w", err)
+		return nil, fmt.Errorf("the descriptor in File: %w", err)
 	}
-	if err = checkAdopted(fd); err == nil {
-		ctl, err = controlOf(fd)
+	a := &tapAttached{fds: []int{fd}}
+	if a.virtio, err = checkAdopted(fd); err == nil {
+		a.ctl, err = controlOf(fd)
 	}
 	if err == nil {
-		// Last, since it changes what others hold as well.
-		if err = unix.SetNonblock(fd, true); err != nil {
-			ctl.Close()
-		}
+		err = unix.SetNonblock(fd, true) // last, since it changes what others hold as well
 	}
 	if err != nil {
-		unix.Close(fd)
-		return -1, nil, err
+		a.close()
+		return nil, err
 	}
-	return fd, ctl, nil
+	return a, nil
 }
 
-// checkAdopted tells what is wrong with a descriptor as that of a TAP.
-func checkAdopted(fd int) error {
+// checkAdopted tells what is wrong with a descriptor as that of a TAP, and if nothing
+// is, whether it has a virtio header in front of each frame.
+func checkAdopted(fd int) (virtio bool, err error) {
 	var r ifreq
 	switch no := ioctlIfreq(uintptr(fd), unix.TUNGETIFF, &r); no {
 	case 0:
 	case unix.EBADFD:
-		return &hintedErrno{no, "File is not attached to an interface"}
+		return false, &hintedErrno{no, "File is not attached to an interface"}
 	default:
-		return &hintedErrno{unix.EINVAL, "File is no descriptor of " + tunDevice}
+		return false, &hintedErrno{unix.EINVAL, "File is no descriptor of " + tunDevice}
 	}
 	flags, bad := *r.short(), ""
 	switch {
@@ -146,14 +200,12 @@ func checkAdopted(fd int) error {
 		bad = "it is a TUN: it has no Ethernet header (IFF_TAP is not set)"
 	case flags&unix.IFF_NO_PI == 0 || hasPacketInfo(fd):
 		bad = "it has packet information before each frame (IFF_NO_PI is not set)"
-	case flags&unix.IFF_VNET_HDR != 0:
-		bad = "it has a virtio header before each frame (IFF_VNET_HDR is set)"
 	case flags&unix.IFF_NAPI_FRAGS != 0:
 		bad = "it takes frames in fragments (IFF_NAPI_FRAGS is set)"
 	default:
-		return nil
+		return flags&unix.IFF_VNET_HDR != 0, nil
 	}
-	return &hintedErrno{unix.EINVAL, "File is interface " + strconv.Quote(r.ifName()) + ", but " + bad}
+	return false, &hintedErrno{unix.EINVAL, "File is interface " + strconv.Quote(r.ifName()) + ", but " + bad}
 }
 
 // hasPacketInfo reports whether the TAP lacks IFF_NO_PI. TUNGETIFF shows the same
@@ -193,11 +245,14 @@ func controlOf(fd int) (ctl *os.File, err error) {
 
 // configure sets what cfg asks for, making the TAP outlive its descriptor last,
 // so that a failure leaves no new TAP behind.
-func (t *linuxTAP) configure(cfg *TAPConfig) error {
-	// A program that had the TAP before may have promised the kernel to finish
-	// checksums and segments, which this one cannot.
-	if err := t.fdRequest(unix.TUNSETOFFLOAD, 0); err != nil {
-		return fmt.Errorf("turn offloads off: %w", err)
+func (t *linuxTAP) configure(cfg *TAPConfig, virtio bool) error {
+	if virtio {
+		if err := t.setHeader(); err != nil {
+			return fmt.Errorf("set the form of the virtio header: %w", err)
+		}
+	}
+	if err := t.setOffload(virtio && !cfg.NoOffload); err != nil {
+		return fmt.Errorf("set the offloads: %w", err)
 	}
 	steps := []struct {
 		wanted bool
@@ -208,7 +263,7 @@ func (t *linuxTAP) configure(cfg *TAPConfig) error {
 		{cfg.MTU != 0, "set the MTU", func() error { return t.setMTU(cfg.MTU) }},
 		{cfg.QueueLen != 0, "set the queue length", func() error { return t.settings.queueLen.set(cfg.QueueLen) }},
 		{cfg.Up, "bring it up", func() error { return t.setUp(true) }},
-		{cfg.Persist, "make it persistent", func() error { return t.fdRequest(unix.TUNSETPERSIST, 1) }},
+		{cfg.Persist, "make it persistent", func() error { return t.fdNumber(unix.TUNSETPERSIST, 1) }},
 	}
 	for _, s := range steps {
 		if !s.wanted {
@@ -221,63 +276,30 @@ func (t *linuxTAP) configure(cfg *TAPConfig) error {
 	return nil
 }
 
-// fdRequest makes a request of the descriptor whose argument is a number.
-func (t *linuxTAP) fdRequest(req, arg uintptr) error {
-	return t.on(t.file, func(fd uintptr) syscall.Errno {
-		_, _, no := unix.Syscall(unix.SYS_IOCTL, fd, req, arg)
-		return no
-	})
-}
-
-// onFile makes a request of the descriptor whose argument is an ifreq.
-func (t *linuxTAP) onFile(req uint, r *ifreq) error {
-	return t.on(t.file, func(fd uintptr) syscall.Errno { return ioctlIfreq(fd, req, r) })
-}
-
-// onControl makes a request of the control socket; r names the interface.
-func (t *linuxTAP) onControl(req uint, r *ifreq) error {
-	return t.on(t.ctl, func(fd uintptr) syscall.Errno { return ioctlIfreq(fd, req, r) })
-}
-
-// device gives an ifreq that names the interface for the control socket. Another
-// interface may have its name there if it has left the namespace, so the address
-// there has to be the one that the descriptor tells.
-func (t *linuxTAP) device() (*ifreq, error) {
-	var now ifreq
-	if err := t.onFile(unix.TUNGETIFF, &now); err != nil {
-		return nil, err
+// setHeader gives the virtio header the form that readVirtio and putVirtio know,
+// whichever a program that had the TAP before chose: the numbers in the machine's
+// own order. A kernel that knows no other order refuses to talk about it.
+func (t *linuxTAP) setHeader() error {
+	for _, req := range []uint{unix.TUNSETVNETLE, unix.TUNSETVNETBE} {
+		if err := t.fdPointer(req, 0); err != nil && !errors.Is(err, unix.EINVAL) {
+			return err
+		}
 	}
-	want, err := t.address()
-	if err != nil {
-		return nil, err
-	}
-	there := newIfreq(now.ifName())
-	if err := t.onControl(unix.SIOCGIFHWADDR, there); err != nil {
-		return nil, err
-	}
-	if there.mac() != want {
-		return nil, &hintedErrno{unix.ENODEV, "the interface is in another network namespace"}
-	}
-	return newIfreq(now.ifName()), nil
+	return t.fdPointer(unix.TUNSETVNETHDRSZ, virtioLen)
 }
 
-// persistent reports whether the interface outlives its descriptor. A new one
-// does not.
-func (t *linuxTAP) persistent() bool {
-	var r ifreq
-	return t.onFile(unix.TUNGETIFF, &r) == nil && *r.short()&unix.IFF_PERSIST != 0
-}
-
-func (t *linuxTAP) name() string {
-	var r ifreq
-	if t.onFile(unix.TUNGETIFF, &r) != nil {
-		return t.opened
+// setOffload tells the kernel what frames it sends may owe; without it nothing,
+// whatever a program that had the TAP before promised.
+func (t *linuxTAP) setOffload(on bool) error {
+	if !on {
+		return t.fdNumber(unix.TUNSETOFFLOAD, 0)
 	}
-	return r.ifName()
-}
-
-func (t *linuxTAP) address() (frame.MAC, error) {
-	var r ifreq
-	err := t.onFile(unix.SIOCGIFHWADDR, &r)
-	return r.mac(), err
+	const tso = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6 | unix.TUN_F_TSO_ECN
+	const uso = unix.TUN_F_USO4 | unix.TUN_F_USO6 // since Linux 6.2, in both directions
+	err := t.fdNumber(unix.TUNSETOFFLOAD, tso|uso)
+	t.carrying = tapCarrying{offload: true, uso: err == nil}
+	if errors.Is(err, unix.EINVAL) {
+		err = t.fdNumber(unix.TUNSETOFFLOAD, tso)
+	}
+	return err
 }

@@ -72,7 +72,8 @@ func TestTAPConfigIsChecked(t *testing.T) {
 		{Name: "sixteen-bytes-xx"}, {Name: "a/b"}, {Name: "a b"}, {Name: "a:b"}, {Name: "a\n"}, {Name: "."}, {Name: ".."},
 		{Name: "a%d%d"}, {Name: "a%s"}, {Name: "%"}, {MTU: -1}, {MTU: 67}, {MTU: 65522}, {MTU: big(1<<32 + 1500)}, {QueueLen: -1},
 		{QueueLen: big(1<<32 + 100)}, {Address: frame.Broadcast},
-		{File: open, Name: "a"}, {File: open, Netns: "/a"}, {File: open, Persist: true},
+		{File: open, Name: "a"}, {File: open, Netns: "/a"}, {File: open, Persist: true}, {File: open, Queues: 1},
+		{Queues: -1}, {Queues: 257},
 		{File: open}, // no TAP
 	} {
 		tap, err := bridge.OpenTAP(cfg)
@@ -117,7 +118,6 @@ func TestTAPSettings(t *testing.T) {
 	mac, err := tap.Address()
 	assert.NoError(t, err)
 	assert.Equal(t, want, mac)
-	assert.Equal(t, bridge.Caps{TagAside: true, MaxFrame: 65543, XmitProbe: "tun_net_xmit"}, tap.Caps())
 
 	require.NoError(t, tap.SetMTU(68))
 	require.NoError(t, tap.SetAddress(frame.MustParseMAC("02:00:00:00:be:e0")))
@@ -335,12 +335,12 @@ func TestTAPFromWrongFile(t *testing.T) {
 	require.NoError(t, err)
 	closed.Close()
 	for says, file := range map[string]*os.File{
-		"is a TUN":           tapRaw(t, ns, "tun0", unix.IFF_TUN|unix.IFF_NO_PI),
-		"packet information": tapRaw(t, ns, "pi0", unix.IFF_TAP),
-		"virtio header":      tapRaw(t, ns, "vnet0", unix.IFF_TAP|unix.IFF_NO_PI|unix.IFF_VNET_HDR),
-		"in fragments":       tapRaw(t, ns, "frag0", unix.IFF_TAP|unix.IFF_NO_PI|unix.IFF_NAPI|unix.IFF_NAPI_FRAGS),
-		"not attached":       unattached,
-		"closed":             closed,
+		"is a TUN":                             tapRaw(t, ns, "tun0", unix.IFF_TUN|unix.IFF_NO_PI),
+		"packet information":                   tapRaw(t, ns, "pi0", unix.IFF_TAP),
+		`"pi1", but it has packet information`: tapRaw(t, ns, "pi1", unix.IFF_TAP|unix.IFF_VNET_HDR),
+		"in fragments":                         tapRaw(t, ns, "frag0", unix.IFF_TAP|unix.IFF_NO_PI|unix.IFF_NAPI|unix.IFF_NAPI_FRAGS),
+		"not attached":                         unattached,
+		"closed":                               closed,
 	} {
 		_, err := bridge.OpenTAP(bridge.TAPConfig{File: file})
 		require.ErrorContains(t, err, says, says)
@@ -373,59 +373,6 @@ func TestTAPRenamedAndMoved(t *testing.T) {
 	peer := newTAPPeer(t, other, "new")
 	peer.send(tapWire(1, 64))
 	assert.Equal(t, tapWire(1, 64), tapCollect(t, tap, 1)[0], "frames pass all the same")
-}
-
-// A program that had the TAP before can have asked for frames without checksums;
-// here they have to be complete.
-func TestTAPTurnsOffloadsOff(t *testing.T) {
-	ns := tapNetns(t)
-	before := tapRaw(t, ns, "used", unix.IFF_TAP|unix.IFF_NO_PI|unix.IFF_VNET_HDR)
-	require.NoError(t, unix.IoctlSetInt(int(before.Fd()), unix.TUNSETOFFLOAD, unix.TUN_F_CSUM|unix.TUN_F_TSO4))
-	require.NoError(t, unix.IoctlSetInt(int(before.Fd()), unix.TUNSETPERSIST, 1))
-	require.NoError(t, before.Close())
-
-	tap := tapOpen(t, bridge.TAPConfig{Netns: ns, Name: "used", Up: true})
-	tapIP(t, ns, "address", "add", "10.77.0.1/24", "brd", "10.77.0.255", "dev", "used")
-	tapIn(t, ns, func() error {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1); err != nil {
-			return err
-		}
-		return unix.Sendto(fd, []byte("checksum me"), 0, &unix.SockaddrInet4{Port: 9, Addr: [4]byte{10, 77, 0, 255}})
-	})
-	fs := make([]frame.Frame, 8)
-	for {
-		n, err := tapRead(t, tap, fs)
-		require.NoError(t, err)
-		for _, f := range fs[:n] {
-			if f.Type() == frame.TypeIPv4 && f.Data[14+9] == unix.IPPROTO_UDP {
-				assert.True(t, tapUDPComplete(f.Data[14:]), "% x", f.Data)
-				return
-			}
-		}
-	}
-}
-
-// tapUDPComplete reports whether the UDP checksum of an IPv4 packet is right
-// (RFC 768: over source, destination, protocol, length and the datagram).
-func tapUDPComplete(ip []byte) bool {
-	udp := ip[int(ip[0]&15)*4:]
-	sum := uint32(unix.IPPROTO_UDP) + uint32(len(udp))
-	add := func(b []byte) {
-		for i, x := range b {
-			sum += uint32(x) << (8 * (1 - i&1))
-		}
-	}
-	add(ip[12:20])
-	add(udp)
-	for sum > 0xffff {
-		sum = sum&0xffff + sum>>16
-	}
-	return sum == 0xffff && (udp[6] != 0 || udp[7] != 0)
 }
 
 // tapForbidDevices has the kernel answer EACCES to whoever opens a device file in

@@ -134,6 +134,14 @@ func (t *linuxTAP) flags() (*ifreq, error) {
 	return r, t.onControl(unix.SIOCGIFFLAGS, r)
 }
 
+func (t *linuxTAP) link() (up, carrier bool, err error) {
+	r, err := t.flags()
+	if err != nil {
+		return false, false, err
+	}
+	return *r.short()&unix.IFF_UP != 0, *r.short()&unix.IFF_RUNNING != 0, nil
+}
+
 func (t *linuxTAP) up() (bool, error) {
 	r, err := t.flags()
 	if err != nil {

@@ -1,74 +1,48 @@
 package bridge_test
 
 import (
-	"os"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"github.com/ddfb540f/bridge"
-	"github.com/ddfb540f/bridge/frameio"
 	"github.com/ddfb540f/bridge/frameio/frameiotest"
 )
 
-// tapRig carries the frames of a packet socket, one a call.
-type tapRig struct {
-	file     *os.File
-	raw      syscall.RawConn
-	buf, oob []byte
-}
-
-func newTAPRig(t *testing.T, ns, ifname string) *tapRig {
-	t.Helper()
-	fd := tapSocket(t, ns, ifname)
-	require.NoError(t, unix.SetNonblock(fd, true))
-	r := &tapRig{file: os.NewFile(uintptr(fd), "packet socket"), buf: make([]byte, 1<<17), oob: make([]byte, 256)}
-	var err error
-	r.raw, err = r.file.SyscallConn()
-	require.NoError(t, err)
-	return r
-}
-
-func (r *tapRig) Read(b []byte) (n int, err error) {
-	rawErr := r.raw.Read(func(fd uintptr) bool {
-		var wire []byte
-		wire, err = tapReceive(int(fd), r.buf, r.oob)
-		n = copy(b, wire)
-		return err != unix.EAGAIN
-	})
-	if rawErr != nil {
-		return 0, rawErr
-	}
-	return n, err
-}
-
-// Write asks the socket once: os.File's Write would wait for room.
-func (r *tapRig) Write(b []byte) (n int, err error) {
-	rawErr := r.raw.Write(func(fd uintptr) bool {
-		n, err = unix.Write(int(fd), b)
-		return true
-	})
-	if rawErr != nil {
-		return 0, rawErr
-	}
-	return n, err
-}
-
-func (r *tapRig) Close() error { return r.file.Close() }
-
-// A TAP keeps the contract of a FrameIO, seen from the kernel's end of its cable.
+// A TAP keeps the contract of a FrameIO, seen from the kernel's end of its cable,
+// and so does each queue of one that has several.
 func TestTAPIsAFrameIO(t *testing.T) {
 	tapNeedsRoot(t)
-	mk := func(t *testing.T) (a, b bridge.FrameIO) {
-		ns := tapNetns(t)
-		tap := tapOpen(t, bridge.TAPConfig{Netns: ns, MTU: 65521, Up: true})
-		return tap, frameio.Single(newTAPRig(t, ns, tap.Name()), frameio.SingleOptions{})
+	whole := func(_ *testing.T, tap *bridge.TAP) bridge.FrameIO { return tap }
+	for name, c := range map[string]struct {
+		cfg bridge.TAPConfig
+		end func(*testing.T, *bridge.TAP) bridge.FrameIO
+	}{
+		"offloads":    {bridge.TAPConfig{}, whole},
+		"no offloads": {bridge.TAPConfig{NoOffload: true}, whole},
+		"first queue": {bridge.TAPConfig{Queues: 2}, func(t *testing.T, tap *bridge.TAP) bridge.FrameIO {
+			require.NoError(t, tap.Queues()[0].Close()) // or the kernel sends by that one
+			return tap
+		}},
+		"second queue": {bridge.TAPConfig{Queues: 2}, func(t *testing.T, tap *bridge.TAP) bridge.FrameIO {
+			require.NoError(t, bridge.DetachTAP(tap))
+			return tap.Queues()[0]
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mk := func(t *testing.T) (a, b bridge.FrameIO) {
+				cfg := c.cfg
+				cfg.Netns, cfg.MTU, cfg.Up = tapNetns(t), 65521, true
+				tap := tapOpen(t, cfg)
+				return c.end(t, tap), newTAPRig(t, cfg.Netns, tap.Name())
+			}
+			frameiotest.Run(t, mk, frameiotest.Options{
+				Caps: tapOpen(t, bridge.TAPConfig{Netns: tapNetns(t), NoOffload: c.cfg.NoOffload}).Caps(),
+
+				OneSided: true, Full: frameiotest.FullDrops,
+				MinFrame: 20,    // a kernel loses what ends right behind a VLAN tag (skb_vlan_untag)
+				MaxFrame: 65535, // of the MTU; what is longer is TestTAPTagsBeyondTheMTU's
+			})
+		})
 	}
-	frameiotest.Run(t, mk, frameiotest.Options{
-		Caps: (*bridge.TAP)(nil).Caps(), OneSided: true, Full: frameiotest.FullDrops,
-		MinFrame: 20,    // a kernel loses what ends right behind a VLAN tag (skb_vlan_untag)
-		MaxFrame: 65535, // of the MTU; what is longer is TestTAPTagsBeyondTheMTU's
-	})
 }

@@ -1,0 +1,226 @@
+package bridge
+
+import "github.com/ddfb540f/bridge/frame"
+
+// What a cable takes of a frame that owes something is said by its Caps. Before a
+// vector is written the rest is done here: checksums are filled in, segments made,
+// tags put into the data, once for all cables that want the same; and segments that
+// came in small are joined for a cable that takes them whole.
+//
+// All this is transport, behind the decision: both ledgers count the frames that
+// were decided, whatever became of them on the way to the cable.
+
+// A need is what has to be done to a frame for a cable to take it.
+type need uint8
+
+const (
+	needInline need        = 1 << iota // the tag goes into the data
+	needSum                            // the checksum is filled in
+	needCut                            // segments are made
+	needs      = 1 << iota             // how many needs there are together
+)
+
+// A finished frame is one or more of Input.done: a view, with what it needed done.
+type finished struct{ first, end int }
+
+// A parcel is a run of frames, as they are written, that stands for frames as they
+// were decided: the segments of one, or one that many were joined to.
+type parcel struct {
+	end    int // behind its last frame
+	frames int
+	bytes  int // of the wire form
+}
+
+// finishing is the part of an Input that a batch uses for all this.
+type finishing struct {
+	parcels []parcel   // of the vector being written; empty: each frame stands for itself
+	known   []uint16   // by view and need: 1 plus the place in results, or 0
+	results []finished // in the order in which they were needed first
+	done    []frame.Frame
+	bytes   []byte // of done
+	joiner  frame.Coalescer
+}
+
+// maxIdleScratch is how much scratch memory for frames an Input keeps between
+// batches.
+const maxIdleScratch = 512 << 10
+
+// reset forgets a batch.
+func (fin *finishing) reset() {
+	if len(fin.parcels) > 0 {
+		fin.parcels = fin.parcels[:0]
+		fin.joiner.Release()
+	}
+	if len(fin.results) > 0 {
+		clear(fin.known)
+		clear(fin.done)
+		fin.known, fin.results, fin.done = fin.known[:0], fin.results[:0], fin.done[:0]
+	}
+	if fin.bytes = fin.bytes[:0]; cap(fin.bytes) > maxIdleScratch {
+		fin.bytes = nil
+	}
+}
+
+// load gives the frames of a vector as the cable takes them. Most often that is as
+// they are.
+func (in *Input) load(q *queue, views []uint16, caps *Caps, tx *txCounters) []frame.Frame {
+	in.leaving, in.fin.parcels = in.leaving[:0], in.fin.parcels[:0]
+	asIs := true
+	for _, i := range views {
+		f := &in.views[i]
+		in.leaving = append(in.leaving, *f)
+		asIs = asIs && caps.takes(f)
+	}
+	switch {
+	case !asIs:
+		return in.finish(q, views, caps, tx)
+	case caps.Coalesce && len(views) > 1:
+		return in.join(caps)
+	}
+	return in.leaving
+}
+
+// takes says whether the cable takes f as it is.
+func (c *Caps) takes(f *frame.Frame) bool {
+	return c.needs(f) == 0 && (c.MaxFrame == 0 || f.WireLen() <= c.MaxFrame)
+}
+
+// needs says what has to be done to f. A frame that is too long whole may fit in
+// segments.
+func (c *Caps) needs(f *frame.Frame) (n need) {
+	if !c.TagAside && !f.Plain() {
+		n = needInline
+	}
+	if f.Owed.None() {
+		return n
+	}
+	if !c.Checksum {
+		n |= needSum
+	}
+	if f.Owed.GSO() && (!c.Checksum || !c.segments(f.Owed.GSOType) || c.MaxFrame != 0 && f.WireLen() > c.MaxFrame) {
+		n |= needCut
+	}
+	return n
+}
+
+// segments says whether the cable takes frames that owe this segmentation.
+func (c *Caps) segments(gso uint8) bool {
+	if gso == frame.GSOUDP {
+		return c.USO
+	}
+	return c.TSO
+}
+
+// finish does what the frames need, and leaves out those that the cable cannot take
+// even so.
+func (in *Input) finish(q *queue, views []uint16, caps *Caps, tx *txCounters) []frame.Frame {
+	fs := in.leaving[:0]
+	for _, i := range views {
+		f := &in.views[i]
+		parts := in.views[i : i+1]
+		if n := caps.needs(f); n != 0 {
+			parts = in.finished(i, n)
+		}
+		if why := caps.lacks(parts); why != NotDropped {
+			in.refused(q.p, tx, 1, why)
+			continue
+		}
+		fs = append(fs, parts...)
+		in.fin.parcels = append(in.fin.parcels, parcel{len(fs), 1, f.WireLen()})
+	}
+	in.leaving = fs
+	return fs
+}
+
+// lacks says why the cable cannot take what became of a frame, or NotDropped.
+func (c *Caps) lacks(parts []frame.Frame) DropReason {
+	if len(parts) == 0 {
+		return DropNoOffload
+	}
+	for i := range parts {
+		if c.MaxFrame != 0 && parts[i].WireLen() > c.MaxFrame {
+			return DropTooLong
+		}
+	}
+	return NotDropped
+}
+
+// finished gives view i with what it needs done. The work is done once a batch,
+// however many cables ask.
+func (in *Input) finished(i uint16, n need) []frame.Frame {
+	fin := &in.fin
+	at := int(i)*needs + int(n)
+	for at >= len(fin.known) {
+		fin.known = append(fin.known, make([]uint16, needs)...)
+	}
+	if fin.known[at] == 0 {
+		first := len(fin.done)
+		in.makeFinished(&in.views[i], n)
+		fin.results = append(fin.results, finished{first, len(fin.done)})
+		fin.known[at] = uint16(len(fin.results))
+	}
+	r := fin.results[fin.known[at]-1]
+	return fin.done[r.first:r.end]
+}
+
+func (in *Input) makeFinished(f *frame.Frame, n need) {
+	fin := &in.fin
+	if n != needInline {
+		form := frame.Form{TagInline: n&needInline != 0, Checksum: n&needSum == 0}
+		fin.done, fin.bytes = f.AppendFinished(fin.done, fin.bytes, form)
+		return
+	}
+	g, start := *f, len(fin.bytes)
+	fin.bytes = f.AppendWire(fin.bytes)
+	g.Data = fin.bytes[start:len(fin.bytes):len(fin.bytes)]
+	g.Tag, g.Lifted, g.Owed = frame.Tag{}, false, f.OwedOnWire()
+	fin.done = append(fin.done, g)
+}
+
+// join joins what follows one another. A joined frame is as long as those that it
+// was made of, less all their headers but one.
+func (in *Input) join(caps *Caps) []frame.Frame {
+	joiner := &in.fin.joiner
+	joiner.MaxFrame = caps.MaxFrame
+	fs, weights := joiner.Coalesce(in.leaving)
+	if len(fs) == len(in.leaving) {
+		return fs
+	}
+	for i := range fs {
+		w, bytes := int(weights[i]), fs[i].WireLen()
+		if w > 1 {
+			bytes += (w - 1) * int(fs[i].OwedOnWire().HdrLen)
+		}
+		in.fin.parcels = append(in.fin.parcels, parcel{i + 1, w, bytes})
+	}
+	return fs
+}
+
+// worth is what fs[from:to], as loaded, stand for. A parcel counts with its last
+// frame.
+func (in *Input) worth(fs []frame.Frame, from, to int) (frames, bytes uint64) {
+	if len(in.fin.parcels) == 0 {
+		for i := range fs[from:to] {
+			bytes += uint64(fs[from+i].WireLen())
+		}
+		return uint64(to - from), bytes
+	}
+	for _, p := range in.fin.parcels {
+		if p.end > from && p.end <= to {
+			frames += uint64(p.frames)
+			bytes += uint64(p.bytes)
+		}
+	}
+	return frames, bytes
+}
+
+// behind is where to go on behind a frame that was refused: the rest of its parcel
+// is of no use.
+func (in *Input) behind(i int) int {
+	for _, p := range in.fin.parcels {
+		if p.end > i {
+			return p.end
+		}
+	}
+	return i + 1
+}

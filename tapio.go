@@ -1,0 +1,186 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ddfb540f/bridge/frame"
+)
+
+// tapDevice is what a system has to bring. Its errors are given their context
+// here.
+type tapDevice interface {
+	ends() []tapEnd // the queues, one at least
+	carries() tapCarrying
+	close() error // of all queues
+	name() string
+	address() (frame.MAC, error)
+	setAddress(frame.MAC) error
+	mtu() (int, error)
+	setMTU(int) error
+	setUp(bool) error
+	link() (up, carrier bool, err error)
+	lost() uint64
+}
+
+// tapEnd is one queue.
+type tapEnd interface {
+	read(fs []frame.Frame) (int, error)
+	write(fs []frame.Frame) (int, error)
+	close() error
+}
+
+// tapCarrying is what frames may owe on their way through a TAP, in both directions.
+type tapCarrying struct {
+	offload bool // checksums, and the segmentation of TCP
+	uso     bool // of UDP too
+}
+
+// errTAPDown is what a tapEnd answers while its interface is down.
+var errTAPDown = errors.New("the interface is down")
+
+// What a TAP answers while it lives, made once: a refusal must not allocate.
+var (
+	errTAPForm    = &FrameError{Reason: DropDriver, Err: errors.New("shorter than its header and tag")}
+	errTAPOffload = &FrameError{Reason: DropNoOffload, Err: errors.New("owes a checksum or a segmentation, and this TAP carries complete frames alone")}
+	errTAPOwed    = &FrameError{Reason: DropNoOffload, Err: fmt.Errorf("%w: the kernel cannot do what the frame owes", EINVAL)}
+	errTAPLong    = &FrameError{Reason: DropTooLong, Err: errors.New("longer than a TAP takes")}
+	errTAPKernel  = &FrameError{Reason: DropDriver, Err: EINVAL}
+)
+
+// tapRefusal is why a TAP does not take f, nil if it does.
+func tapRefusal(f *frame.Frame, offload bool) error {
+	switch {
+	case !f.WellFormed():
+		return errTAPForm
+	case !offload && !f.Owed.None():
+		return errTAPOffload
+	case f.WireLen() > MaxTAPFrame:
+		return errTAPLong
+	}
+	return nil
+}
+
+// tapIO is one queue of a TAP as a FrameIO.
+type tapIO struct {
+	dev tapDevice
+	end tapEnd
+
+	// While the interface is down, made once: a refusal must not allocate.
+	noRead, noWrite error
+}
+
+func newTAPIO(dev tapDevice, end tapEnd) *tapIO {
+	name := dev.name()
+	down := fmt.Errorf("%w: its interface is down (ip link set %s up)", ENETDOWN, name)
+	return &tapIO{dev: dev, end: end, noRead: tapError("read", name, down), noWrite: tapError("write to", name, down)}
+}
+
+func (q *tapIO) ReadFrames(fs []frame.Frame) (n int, err error) {
+	n, err = q.end.read(fs)
+	switch err {
+	case nil:
+		return n, nil
+	case errTAPDown:
+		return n, q.noRead
+	}
+	return n, tapError("read", q.dev.name(), err)
+}
+
+func (q *tapIO) WriteFrames(fs []frame.Frame) (n int, err error) {
+	n, err = q.end.write(fs)
+	switch err.(type) {
+	case nil, *FrameError:
+		return n, err
+	}
+	switch err {
+	case ErrQueueFull:
+		return n, err
+	case errTAPDown:
+		return n, q.noWrite
+	}
+	return n, tapError("write to", q.dev.name(), err)
+}
+
+func (q *tapIO) Close() error { return tapError("close", q.dev.name(), q.end.close()) }
+
+// ReadFrames waits until the kernel sends a frame on the interface and takes what
+// there is, one system call a frame, as many as fs has room for and 256 KB hold:
+// 3 of the longest, more than 100 of 1514 bytes. Tags are in the Data. Unless the
+// TAP is without offloads, a frame may owe its checksum and, then longer than the
+// MTU, its segmentation. The debt is as whoever sent the frame stated it, which may
+// be anything: the kernel checks no more of it than it needs itself, and
+// Frame.CheckOwed tells whether it can be paid. Frames that nobody reads in time the
+// kernel drops (see Lost).
+//
+// Linux does not tell a reader that the interface is down, so ReadFrames waits
+// until a write has met it. Then it answers an error matching ENETDOWN, at once and
+// in every call until the interface is up; frames that are still in the queue come
+// after that. It never waits itself meanwhile: pause between calls. The error matches
+// net.ErrClosed after Close, and ENODEV once the interface is deleted.
+func (t *TAP) ReadFrames(fs []frame.Frame) (n int, err error) { return t.queues[0].ReadFrames(fs) }
+
+// WriteFrames gives fs to the kernel, one system call a frame, which handles each
+// before the next: when it returns, they have been received, forwarded or dropped
+// there. A frame is answered with a *FrameError if it is longer than MaxTAPFrame or
+// shorter than its header and tag, if it owes something and the TAP is without
+// offloads, or if the kernel cannot do what it owes. ErrQueueFull is a kernel
+// without memory. The error matches ENETDOWN while the interface is down (the kernel
+// counts an rx_dropped for the frame that was tried), net.ErrClosed after Close, and
+// ENODEV once the interface is deleted. The MTU is not looked at: a kernel takes
+// longer frames from a TAP than it sends.
+func (t *TAP) WriteFrames(fs []frame.Frame) (n int, err error) { return t.queues[0].WriteFrames(fs) }
+
+// Close ends all queues; the interface vanishes unless it is persistent, and one
+// that was there before is as it was found (see TAP; where that cannot be done the
+// error says what is left, but an interface that is deleted, or has left the
+// namespace, is not missed). A ReadFrames that waits answers at once. A second
+// Close does nothing.
+func (t *TAP) Close() error { return tapError("close", t.dev.name(), t.dev.close()) }
+
+// Queues gives the queues beside the first, which is the TAP itself, for
+// PortConfig.Queues: nil unless TAPConfig.Queues is more than 1.
+// Each is a FrameIO like the TAP, with 256 KB of memory of its own. All are to be
+// read: the kernel chooses a queue whether anybody reads it or not. Closing one takes
+// it out of the choice; closing the TAP closes all.
+//
+// The kernel chooses a queue for a frame that it sends by the flow: addresses,
+// protocol and ports, the same for both directions (tun_automq_select_queue). A flow
+// stays in one queue, at first by a hash and then where WriteFrames last wrote a frame
+// of the flow, until 3 seconds have passed without one. So each queue keeps the order
+// of its flows, and two TAPs with as many queues each keep a flow of one in the same
+// queue of the other. When a flow changes its queue, because it is answered on another,
+// frames of it that are in the old queue may come behind those in the new one.
+func (t *TAP) Queues() []FrameIO {
+	var more []FrameIO
+	for _, q := range t.queues[1:] {
+		more = append(more, q)
+	}
+	return more
+}
+
+// Caps is what a TAP takes, for PortConfig.Caps: tags held aside, frames up to
+// MaxTAPFrame bytes and, unless it is without offloads, frames that owe a checksum or
+// a segmentation (that of UDP since Linux 6.2), which it would rather have in one
+// piece than in small ones.
+func (t *TAP) Caps() Caps {
+	c := t.dev.carries()
+	return Caps{
+		TagAside: true, MaxFrame: MaxTAPFrame, XmitProbe: "tun_net_xmit",
+		Checksum: c.offload, TSO: c.offload, USO: c.uso, Coalesce: c.offload,
+	}
+}
+
+// Lost is how many frames the kernel has dropped since OpenTAP instead of keeping them
+// for ReadFrames, of any queue, for PortConfig.Lost: most often because a queue was
+// full (the interface's tx_dropped, which counts what others make it drop as well,
+// such as a filter on the interface). Of an interface that is deleted, has left the
+// namespace in which it was opened, or was closed, it is what was known last.
+func (t *TAP) Lost() uint64 { return t.dev.lost() }
+
+// Link tells whether the interface is up, and whether it is running: up, with a
+// carrier (IFF_UP and IFF_RUNNING of ip-link(8)).
+func (t *TAP) Link() (up, carrier bool, err error) {
+	up, carrier, err = t.dev.link()
+	return up, carrier, tapError("read the link of", t.dev.name(), err)
+}
