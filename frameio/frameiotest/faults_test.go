@@ -1,6 +1,7 @@
 package frameiotest
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"slices"
@@ -297,14 +298,52 @@ var formFaults = []fault{
 	}, caught: map[string]string{"Tags": "different from byte 14"}},
 
 	{name: "leaves offsets as they were", opts: Options{Caps: pipeCaps, OwedCarried: true}, spoil: leaveOffsets,
-		caught: map[string]string{"Checksum": "owes", "Segmentation": "owes"}},
+		caught: map[string]string{"Checksum": "owes", "Segmentation": "owes", "Datagrams": "owes"}},
 
 	{name: "leaves offsets as they were, debts finished on the way", spoil: leaveOffsets,
-		caught: map[string]string{"Checksum": "owes", "Segmentation": "owes"}},
+		caught: map[string]string{"Checksum": "owes", "Segmentation": "owes", "Datagrams": "owes"}},
 
 	{name: "forgets debts", spoil: func(d *driver) {
 		d.each(func(f frame.Frame) frame.Frame { f.Owed = frame.Offload{}; return f })
-	}, caught: map[string]string{"Checksum": "without the debt", "Segmentation": "a segment holds 4321 bytes"}},
+	}, caught: map[string]string{"Checksum": "without the debt", "Segmentation": "a segment holds 4321 bytes", "Datagrams": "a datagram holds 4321 bytes"}},
+
+	{name: "cuts datagrams as it likes", spoil: func(d *driver) {
+		d.eachBecomes(func(f frame.Frame) []frame.Frame {
+			if f.Owed.GSOType == frame.GSOUDP {
+				f.Owed.GSOSize /= 2
+			}
+			return finished(f)
+		})
+	}, caught: map[string]string{"Datagrams": "a datagram holds 500 bytes; 1000 were asked for"}},
+
+	{name: "leaves the last segment out", spoil: func(d *driver) {
+		d.eachBecomes(func(f frame.Frame) []frame.Frame {
+			fs := finished(f)
+			return fs[:max(1, len(fs)-1)]
+		})
+	}, caught: map[string]string{"Datagrams": "segment from byte 4000 on does not arrive", "Segmentation": "segment from byte 4000 on does not arrive"}},
+
+	{name: "cuts datagrams and leaves their length", spoil: func(d *driver) {
+		d.eachBecomes(func(f frame.Frame) []frame.Frame {
+			fs := finished(f)
+			for i := range fs {
+				if f.Owed.GSOType == frame.GSOUDP {
+					changeUDPLength(&fs[i], &f)
+				}
+			}
+			return fs
+		})
+	}, caught: map[string]string{"Datagrams": "a datagram's UDP length is 4329"}},
+}
+
+// changeUDPLength writes the UDP length of whole to a datagram of it, with a
+// checksum that is right all the same.
+func changeUDPLength(part, whole *frame.Frame) {
+	l4 := part.Data[whole.OwedOnWire().CsumStart:]
+	was := sum(l4[4:6])
+	copy(l4[4:6], whole.Data[whole.Owed.CsumStart+4:])
+	c := uint32(binary.BigEndian.Uint16(l4[6:])) + was + uint32(^uint16(sum(l4[4:6])))
+	binary.BigEndian.PutUint16(l4[6:], fold(c))
 }
 
 // leaveOffsets forgets that a Tag written moves what is behind it.

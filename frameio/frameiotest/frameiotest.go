@@ -111,6 +111,7 @@ var checks = []check{
 	{"Tags", checkTags},
 	{"Checksum", checkChecksum},
 	{"Segmentation", checkSegmentation},
+	{"Datagrams", checkDatagrams},
 	{"WriterKeepsItsFrames", checkWriterKeepsItsFrames},
 	{"NothingIsKept", checkNothingIsKept},
 	{"LentMemory", checkLentMemory},

@@ -9,11 +9,8 @@ import (
 )
 
 const (
-	protoTCP, protoUDP = 6, 17
-	ipLen, tcpLen      = 20, 20
-
-	needsCsum = 1 // Offload.Flags
-	gsoTCPv4  = 1 // Offload.GSOType
+	protoTCP, protoUDP    = 6, 17
+	ipLen, tcpLen, udpLen = 20, 20, 8
 )
 
 // ipv4 makes a frame with a packet that still owes its transport checksum: in
@@ -32,13 +29,15 @@ func (s *suite) ipv4(proto byte, csumOffset, size int, inData bool) frame.Frame 
 	l4 := h[ipLen:]
 	pseudo := sum(h[12:20]) + uint32(proto) + uint32(len(l4))
 	binary.BigEndian.PutUint16(l4[csumOffset:], fold(pseudo))
-	return frame.Frame{Data: data, Owed: frame.Offload{Flags: needsCsum, CsumStart: uint16(ip + ipLen), CsumOffset: uint16(csumOffset)}}
+	return frame.Frame{Data: data, Owed: frame.Offload{Flags: frame.NeedsCsum, CsumStart: uint16(ip + ipLen), CsumOffset: uint16(csumOffset)}}
 }
 
 // udp makes a frame that owes a UDP checksum; lifted, its data hold a tag that
 // does not count.
-func (s *suite) udp(tag frame.Tag, lifted bool) frame.Frame {
-	f := s.ipv4(protoUDP, 6, ipLen+8+101, lifted)
+func (s *suite) udp(tag frame.Tag, lifted bool) frame.Frame { return s.udpOf(101, tag, lifted) }
+
+func (s *suite) udpOf(payload int, tag frame.Tag, lifted bool) frame.Frame {
+	f := s.ipv4(protoUDP, 6, ipLen+udpLen+payload, lifted)
 	l4 := f.Data[f.Owed.CsumStart:]
 	copy(l4, []byte{0x30, 0x39, 0x30, 0x3a, byte(len(l4) >> 8), byte(len(l4))})
 	f.Tag, f.Lifted = tag, lifted
@@ -52,7 +51,15 @@ func (s *suite) tcp(payload, size int, tag frame.Tag, lifted bool) frame.Frame {
 	copy(l4, []byte{0x30, 0x39, 0x30, 0x3a, 0, 0, 0, 100, 0, 0, 0, 200, tcpLen << 2, 0x10, 0x20, 0x00})
 	l4[18], l4[19] = 0, 0
 	f.Tag, f.Lifted = tag, lifted
-	f.Owed.GSOType, f.Owed.GSOSize, f.Owed.HdrLen = gsoTCPv4, uint16(size), f.Owed.CsumStart+tcpLen
+	f.Owed.GSOType, f.Owed.GSOSize, f.Owed.HdrLen = frame.GSOTCPv4, uint16(size), f.Owed.CsumStart+tcpLen
+	return f
+}
+
+// datagrams makes a frame of payload bytes that owes its cutting into datagrams of
+// size bytes.
+func (s *suite) datagrams(payload, size int, tag frame.Tag, lifted bool) frame.Frame {
+	f := s.udpOf(payload, tag, lifted)
+	f.Owed.GSOType, f.Owed.GSOSize, f.Owed.HdrLen = frame.GSOUDP, uint16(size), f.Owed.CsumStart+udpLen
 	return f
 }
 
@@ -151,20 +158,37 @@ func (s *suite) carryOwed(from, to *end, f frame.Frame) (frame.Frame, error) {
 	return frame.Frame{}, to.missing("a frame that owes %+v, from %s,", f.Owed, from.name)
 }
 
+// What a frame that is to be cut holds, and of what size its parts are to be.
+const cutPayload, cutSize = 4321, 1000
+
 // checkSegmentation: where Caps.TSO is promised, a frame that owes its
 // segmentation arrives whole, with the debt, or as segments that hold the same
 // stream of bytes and none of which is longer than was asked for.
 func checkSegmentation(s *suite) {
-	if !s.opt.Caps.TSO {
-		return
+	if s.opt.Caps.TSO {
+		s.checkCut("Caps.TSO", s.tcp, segment)
 	}
+}
+
+// checkDatagrams: where Caps.USO is promised, a frame that owes its cutting into
+// datagrams arrives whole, with the debt, or as the datagrams, in order and each of
+// the size that was asked for: their bounds mean something to the receiver.
+func checkDatagrams(s *suite) {
+	if s.opt.Caps.USO {
+		s.checkCut("Caps.USO", s.datagrams, datagram)
+	}
+}
+
+// checkCut sends frames that are to be cut, and sees that they arrive whole or in
+// parts. part gives the payload of one, of which left bytes are to come.
+func (s *suite) checkCut(promise string, mk func(payload, size int, tag frame.Tag, lifted bool) frame.Frame,
+	part func(got, whole frame.Frame, left int) ([]byte, error)) {
 	a, b := s.cable()
 	b.listen(8)
-	const payload, size = 4321, 1000
 	for _, v := range views {
-		sent := s.fit(s.tcp(payload, size, v.tag, v.lifted))
+		sent := s.fit(mk(cutPayload, cutSize, v.tag, v.lifted))
 		if sent.WireLen() > s.opt.MaxFrame {
-			s.t.Fatalf("Caps.TSO is promised for frames of up to %d bytes, less than a segment and a half", s.opt.MaxFrame)
+			s.t.Fatalf("%s is promised for frames of up to %d bytes, less than five segments of %d", promise, s.opt.MaxFrame, cutSize)
 		}
 		got, err := s.carryOwed(a, b, sent)
 		s.must(err)
@@ -176,11 +200,11 @@ func checkSegmentation(s *suite) {
 		}
 		var stream []byte
 		for {
-			part, err := segment(got, sent, size)
+			p, err := part(got, sent, cutPayload-len(stream))
 			if err != nil {
 				s.t.Fatalf("tag %v, lifted %v: after %d bytes of the stream: %v", v.tag, v.lifted, len(stream), err)
 			}
-			if stream = append(stream, part...); len(stream) >= payload {
+			if stream = append(stream, p...); len(stream) >= cutPayload {
 				break
 			}
 			var ok bool
@@ -188,30 +212,54 @@ func checkSegmentation(s *suite) {
 				s.t.Fatalf("tag %v, lifted %v: %v", v.tag, v.lifted, b.missing("segment from byte %d on", len(stream)))
 			}
 		}
-		if want := sent.Data[len(sent.Data)-payload:]; !bytes.Equal(stream, want) {
+		if want := sent.Data[len(sent.Data)-cutPayload:]; !bytes.Equal(stream, want) {
 			s.t.Fatalf("tag %v, lifted %v: the segments hold %d bytes, and not those of the frame", v.tag, v.lifted, len(stream))
 		}
 	}
 }
 
-// segment gives the payload of one of the segments that whole was cut into.
-func segment(f, whole frame.Frame, size int) ([]byte, error) {
+// segment gives the payload of one of the TCP segments that whole was cut into.
+func segment(f, whole frame.Frame, _ int) ([]byte, error) {
+	return cutting(f, whole, "segment", protoTCP, tcpLen, 1, cutSize)
+}
+
+// datagram gives the payload of one of the UDP datagrams that whole was cut into.
+func datagram(f, whole frame.Frame, left int) ([]byte, error) {
+	size := min(cutSize, left)
+	payload, err := cutting(f, whole, "datagram", protoUDP, udpLen, size, size)
+	if err != nil {
+		return nil, err
+	}
+	l4 := f.AppendWire(nil)[whole.OwedOnWire().CsumStart:]
+	switch n := int(binary.BigEndian.Uint16(l4[4:])); {
+	case n != len(l4):
+		return nil, fmt.Errorf("a datagram's UDP length is %d, it holds %d bytes", n, len(l4))
+	case l4[6]|l4[7] == 0:
+		return nil, fmt.Errorf("a datagram has no UDP checksum")
+	}
+	return payload, nil
+}
+
+// cutting gives the payload, of least to most bytes, of one of the parts that whole
+// was cut into.
+func cutting(f, whole frame.Frame, name string, proto uint32, header, least, most int) ([]byte, error) {
 	wire, o := f.AppendWire(nil), whole.OwedOnWire()
 	ip, l4 := int(o.CsumStart)-ipLen, int(o.CsumStart)
 	want := whole.AppendWire(nil)
+	n := len(wire) - l4 - header
 	switch {
-	case len(wire) < l4+tcpLen || !bytes.Equal(wire[:ip], want[:ip]):
-		return nil, fmt.Errorf("a segment has another Ethernet header: % x", wire[:min(len(wire), 64)])
+	case n < 0 || !bytes.Equal(wire[:ip], want[:ip]):
+		return nil, fmt.Errorf("a %s has another Ethernet header: % x", name, wire[:min(len(wire), 64)])
 	case int(binary.BigEndian.Uint16(wire[ip+2:])) != len(wire)-ip:
-		return nil, fmt.Errorf("a segment's IP length is %d, it holds %d bytes", binary.BigEndian.Uint16(wire[ip+2:]), len(wire)-ip)
-	case len(wire)-l4-tcpLen > size:
-		return nil, fmt.Errorf("a segment holds %d bytes; %d were asked for", len(wire)-l4-tcpLen, size)
+		return nil, fmt.Errorf("a %s's IP length is %d, it holds %d bytes", name, binary.BigEndian.Uint16(wire[ip+2:]), len(wire)-ip)
+	case n < least || n > most:
+		return nil, fmt.Errorf("a %s holds %d bytes; %d were asked for", name, n, most)
 	case fold(sum(wire[ip:l4])) != 0xffff:
-		return nil, fmt.Errorf("a segment's IP header checksum is wrong")
+		return nil, fmt.Errorf("a %s's IP header checksum is wrong", name)
 	}
-	pseudo := sum(wire[ip+12:ip+20]) + protoTCP + uint32(len(wire)-l4)
+	pseudo := sum(wire[ip+12:ip+20]) + proto + uint32(len(wire)-l4)
 	if f.Owed.None() && fold(pseudo+sum(wire[l4:])) != 0xffff {
-		return nil, fmt.Errorf("a segment's TCP checksum is wrong")
+		return nil, fmt.Errorf("a %s's checksum is wrong", name)
 	}
-	return wire[l4+tcpLen:], nil
+	return wire[l4+header:], nil
 }

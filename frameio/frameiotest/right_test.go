@@ -16,14 +16,7 @@ import (
 func TestRightDrivers(t *testing.T) {
 	for _, d := range []fault{
 		{name: "finishes debts", opts: Options{Caps: pipeCaps}, spoil: func(d *driver) {
-			d.write = func(fs []frame.Frame) (int, error) {
-				for i := range fs {
-					if _, err := d.Pipe.WriteFrames(finished(fs[i])); err != nil {
-						return i, err
-					}
-				}
-				return d.emptyWrite(fs)
-			}
+			d.eachBecomes(finished)
 		}},
 		{name: "lifts tags on reading", opts: Options{Caps: pipeCaps, OwedCarried: true}, spoil: func(d *driver) {
 			d.read = func(fs []frame.Frame) (int, error) {
@@ -91,6 +84,19 @@ func TestRightDrivers(t *testing.T) {
 	}
 }
 
+// eachBecomes makes a write that puts on the cable, for each frame, what f makes of
+// it.
+func (d *driver) eachBecomes(f func(frame.Frame) []frame.Frame) {
+	d.write = func(fs []frame.Frame) (int, error) {
+		for i := range fs {
+			if _, err := d.Pipe.WriteFrames(f(fs[i])); err != nil {
+				return i, err
+			}
+		}
+		return d.emptyWrite(fs)
+	}
+}
+
 // emptyWrite ends a write that has put all of fs on the cable one by one.
 func (d *driver) emptyWrite(fs []frame.Frame) (int, error) {
 	if _, err := d.Pipe.WriteFrames(nil); err != nil {
@@ -110,7 +116,10 @@ func finished(f frame.Frame) []frame.Frame {
 	}
 	o, wire := f.OwedOnWire(), f.AppendWire(nil)
 	l4 := int(o.CsumStart)
-	ip, head := l4-ipLen, l4+tcpLen
+	ip, head, proto := l4-ipLen, l4+tcpLen, uint32(protoTCP)
+	if o.GSOType == frame.GSOUDP {
+		head, proto = l4+udpLen, protoUDP
+	}
 	var fs []frame.Frame
 	sent := uint32(0)
 	for part := range slices.Chunk(wire[head:], int(o.GSOSize)) {
@@ -118,10 +127,14 @@ func finished(f frame.Frame) []frame.Frame {
 		binary.BigEndian.PutUint16(seg[ip+2:], uint16(len(seg)-ip))
 		binary.BigEndian.PutUint16(seg[ip+10:], 0)
 		binary.BigEndian.PutUint16(seg[ip+10:], ^fold(sum(seg[ip:l4])))
-		binary.BigEndian.PutUint32(seg[l4+4:], binary.BigEndian.Uint32(seg[l4+4:])+sent)
-		binary.BigEndian.PutUint16(seg[l4+16:], 0)
-		c := fold(sum(seg[ip+12:ip+20]) + protoTCP + uint32(len(seg)-l4) + sum(seg[l4:]))
-		binary.BigEndian.PutUint16(seg[l4+16:], ^c)
+		if proto == protoUDP {
+			binary.BigEndian.PutUint16(seg[l4+4:], uint16(len(seg)-l4))
+		} else {
+			binary.BigEndian.PutUint32(seg[l4+4:], binary.BigEndian.Uint32(seg[l4+4:])+sent)
+		}
+		at := l4 + int(o.CsumOffset)
+		binary.BigEndian.PutUint16(seg[at:], 0)
+		binary.BigEndian.PutUint16(seg[at:], ^fold(sum(seg[ip+12:ip+20])+proto+uint32(len(seg)-l4)+sum(seg[l4:])))
 		fs = append(fs, frame.Frame{Data: seg})
 		sent += uint32(len(part))
 	}
