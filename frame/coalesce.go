@@ -253,7 +253,7 @@ func (c *Coalescer) continues(w *flow, fs []Frame, i int) bool {
 		return false
 	case w.ipLen+n > maxIPLen || c.MaxFrame != 0 && w.wireLen+n > c.MaxFrame:
 		return false
-	case c.want+more > maxJoined || !affordable(w.n+1, int(head.payload)+TagLen):
+	case c.want+more > maxJoined || !affordable(w.n+1, int(head.payload)+TagLen, w.n*w.size+n):
 		return false
 	case !alike(f, s, first, head) || !s.v6 && !w.numbered(f.Data[s.ip:]):
 		return false

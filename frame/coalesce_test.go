@@ -338,8 +338,8 @@ func TestCoalesceBounds(t *testing.T) {
 			}
 		}
 	}
-	tiny := stream(packet{proto: tcp, payload: random(rnd, 2000)}, 1, frame.Form{})
-	more := stream(packet{proto: tcp, seq: 2000, id: 2000, payload: random(rnd, 2000)}, 1, frame.Form{})
+	tiny := stream(packet{proto: tcp, payload: random(rnd, 6000)}, 30, frame.Form{})
+	more := stream(packet{proto: tcp, seq: 6000, id: 200, payload: random(rnd, 6000)}, 30, frame.Form{})
 	var c frame.Coalescer
 	require.Positive(t, checkLaw(t, &c, slices.Concat(tiny, more)))
 }

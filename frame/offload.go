@@ -83,9 +83,13 @@ func (e OffloadError) Unwrap() error { return ErrBadOffload }
 const (
 	maxHeaders = 512 // bytes in front of the payload
 
-	// maxOverhead is the most memory that the segments of one frame may take beside
-	// the payload: headers, and a Frame each.
-	maxOverhead = 256 << 10
+	// What the segments of one frame may take in memory beside the payload, headers
+	// and a Frame each, is maxOverhead times the payload, if they are more than
+	// fewSegments, as many as Linux makes of a datagram (UDP_MAX_SEGMENTS). TCP of
+	// IPv6 with all its options stays below, in segments of 48 bytes even, the
+	// smallest that Linux sends (TCP_MIN_SND_MSS).
+	maxOverhead = 4
+	fewSegments = 128
 )
 
 // CheckOwed holds what a frame owes against its bytes; a guest may have written
@@ -103,8 +107,9 @@ const (
 // header. The IP length covers headers and at least one byte of payload, and lies
 // within the data; bytes behind it are padding, for a receiver as for AppendFinished
 // (Linux, which does not look, would take them for payload). The UDP length is the
-// packet's. Segments are of 1 to 65534 bytes (65535 is GSO_BY_FRAGS to Linux), and
-// their headers and Frames stay under 256 KB.
+// packet's. Segments are of 1 to 65534 bytes (65535 is GSO_BY_FRAGS to Linux); if they
+// are more than 128, their headers and Frames take at most four times the memory of
+// the payload.
 func (f *Frame) CheckOwed() error {
 	if f.Owed.None() {
 		return nil
@@ -295,7 +300,7 @@ func (l *layout) readTransport(d []byte, size int) OffloadError {
 		return OffloadSegments
 	}
 	l.segments = (l.end - l.payload + size - 1) / size
-	if !affordable(l.segments, l.payload) {
+	if !affordable(l.segments, l.payload, l.end-l.payload) {
 		return OffloadSegments
 	}
 	return 0
@@ -303,6 +308,6 @@ func (l *layout) readTransport(d []byte, size int) OffloadError {
 
 // affordable holds the memory that segments take, beside their payload, against
 // what one frame may ask for.
-func affordable(segments, header int) bool {
-	return segments*(header+int(unsafe.Sizeof(Frame{}))) <= maxOverhead
+func affordable(segments, header, payload int) bool {
+	return segments <= fewSegments || segments*(header+int(unsafe.Sizeof(Frame{}))) <= maxOverhead*payload
 }
