@@ -31,7 +31,9 @@
 //  6. __br_forward gives the copy its tag, br_dev_queue_push_xmit holds it against
 //     the port's MTU, and it lands in the port's egress vector. The host's copy
 //     (br_pass_frame_up, local.go) is the last.
-//  7. At the end of the batch each vector is written to its cable, once.
+//  7. At the end of the batch each vector is written to its cable, once. What a
+//     cable cannot take as it is, checksums and segmentations owed or a tag held
+//     aside, is finished first, once for all cables that are alike (finish.go).
 //
 // Steps 2 to 6 do no I/O and start nothing: decide, then do. [Port.Explain], a
 // [Trace], tests, simulations and [Bridge.Serve] all run this one path.

@@ -1,0 +1,153 @@
+package bridge_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ddfb540f/bridge"
+	"github.com/ddfb540f/bridge/frame"
+)
+
+func TestRawRefusesOneFrameAndTakesTheNext(t *testing.T) {
+	_, a, b := rawPair(t)
+	good := frame.Frame{Data: tapWire(9, 64)}
+	super := rawSuper(4000)
+	beyond := good
+	beyond.Owed = frame.Offload{Flags: frame.NeedsCsum, CsumStart: 60, CsumOffset: 16}
+	unknown := super
+	unknown.Owed.GSOType = 2
+	for name, c := range map[string]struct {
+		bad    frame.Frame
+		reason bridge.DropReason
+	}{
+		"no bytes":               {frame.Frame{}, bridge.DropDriver},
+		"runt":                   {frame.Frame{Data: make([]byte, 13)}, bridge.DropDriver},
+		"runt with tag":          {frame.Frame{Data: make([]byte, 13), Tag: rawQ}, bridge.DropDriver},
+		"lifted from short":      {frame.Frame{Data: make([]byte, 17), Lifted: true}, bridge.DropDriver},
+		"too long":               {frame.Frame{Data: tapWire(0, 1515)}, bridge.DropTooLong},
+		"longer than any":        {frame.Frame{Data: tapWire(0, bridge.MaxRawFrame+1)}, bridge.DropTooLong},
+		"longer than any by tag": {frame.Frame{Data: tapWire(0, bridge.MaxRawFrame-3), Tag: rawQ}, bridge.DropTooLong},
+		"owes beyond its end":    {beyond, bridge.DropBadOffload},
+		"owes what nobody knows": {unknown, bridge.DropBadOffload},
+	} {
+		fs := []frame.Frame{good, c.bad, good}
+		n, err := a.WriteFrames(fs)
+		var fe *bridge.FrameError
+		require.ErrorAs(t, err, &fe, name)
+		assert.Equal(t, c.reason, fe.Reason, name)
+		assert.Equal(t, 1, n, name)
+		n, err = a.WriteFrames(fs[2:])
+		require.NoError(t, err, name)
+		assert.Equal(t, 1, n, name)
+		assert.Equal(t, []frame.Frame{good, good}, rawCollect(t, b, 2), name)
+	}
+}
+
+// A qdisc without room is ErrQueueFull, and frames pass again when it has some.
+func TestRawQueueFull(t *testing.T) {
+	ns, a, b := rawPair(t)
+	rawTC(t, ns, "qdisc", "add", "dev", "v0", "root", "tbf", "rate", "8kbit", "burst", "1600", "limit", "3000")
+	var fs []frame.Frame
+	for i := range 20 {
+		fs = append(fs, frame.Frame{Data: tapWire(byte(i), 1000)})
+	}
+	n, err := a.WriteFrames(fs)
+	assert.ErrorIs(t, err, bridge.ErrQueueFull)
+	assert.Less(t, n, len(fs))
+	require.Positive(t, n, "the burst and the limit have room for some")
+	n2, err := a.WriteFrames(fs[n+1:])
+	assert.ErrorIs(t, err, bridge.ErrQueueFull)
+	assert.Zero(t, n2)
+	rawTC(t, ns, "qdisc", "del", "dev", "v0", "root") // drops what it holds
+	rawSend(t, a, frame.Frame{Data: tapWire(100, 1000)})
+	for i := 0; ; i++ { // of the frames taken, those that the qdisc let go
+		f := rawCollect(t, b, 1)[0]
+		if f.Data[11] == 100 {
+			break
+		}
+		require.Less(t, i, n, "a frame that was not taken came")
+		assert.Equal(t, fs[i].Data, f.Data)
+	}
+}
+
+// A full send buffer is ErrQueueFull too.
+func TestRawSendBufferFull(t *testing.T) {
+	ns := rawVeth(t)
+	a := rawOpen(t, bridge.RawConfig{Name: "v0", Netns: ns, SndBuf: 1})
+	rawTC(t, ns, "qdisc", "add", "dev", "v0", "root", "tbf", "rate", "8kbit", "burst", "1600", "limit", "1000000")
+	fs := make([]frame.Frame, 100)
+	for i := range fs {
+		fs[i].Data = tapWire(byte(i), 1000)
+	}
+	n, err := a.WriteFrames(fs)
+	assert.ErrorIs(t, err, bridge.ErrQueueFull)
+	assert.Positive(t, n)
+	assert.Less(t, n, len(fs))
+}
+
+// What is not read in time is counted, once, however often one asks, and the
+// frames that there was room for come in order.
+func TestRawLost(t *testing.T) {
+	ns := rawVeth(t)
+	a := rawOpen(t, bridge.RawConfig{Name: "v0", Netns: ns})
+	b := rawOpen(t, bridge.RawConfig{Name: "v1", Netns: ns, RcvBuf: 20000})
+	assert.Zero(t, b.Lost())
+	const sent = 500
+	for i := range sent {
+		rawSend(t, a, frame.Frame{Data: tapWire(byte(i), 1000)})
+	}
+	lost := b.Lost()
+	require.Positive(t, lost)
+	require.Less(t, lost, uint64(sent))
+	assert.Equal(t, lost, b.Lost())
+	for i, f := range rawCollect(t, b, sent-int(lost)) {
+		assert.Equal(t, tapWire(byte(i), 1000), f.Data)
+	}
+	rawSend(t, a, frame.Frame{Data: tapWire(99, 60)})
+	assert.Equal(t, tapWire(99, 60), rawCollect(t, b, 1)[0].Data)
+	assert.Equal(t, lost, b.Lost())
+	for range sent {
+		rawSend(t, a, frame.Frame{Data: tapWire(1, 1000)})
+	}
+	require.NoError(t, b.Close())
+	assert.Greater(t, b.Lost(), lost, "the last are counted when it is closed")
+}
+
+// A frame that the kernel cannot hand over is counted, and those around it come.
+func TestRawLostOneByOne(t *testing.T) {
+	_, a, b := rawPair(t)
+	for round, slot := range []int{1, 3, 6} {
+		undo := bridge.RefuseSlot(b, slot)
+		for i := range slot + 2 {
+			rawSend(t, a, frame.Frame{Data: tapWire(byte(i), 64)})
+		}
+		fs := make([]frame.Frame, 8)
+		n, err := rawRead(t, b, fs)
+		require.NoError(t, err)
+		require.Equal(t, slot, n)
+		for i, f := range fs[:n] {
+			assert.Equal(t, tapWire(byte(i), 64), f.Data)
+		}
+		undo()
+		assert.Equal(t, tapWire(byte(slot+1), 64), rawCollect(t, b, 1)[0].Data)
+		assert.Equal(t, uint64(round+1), b.Lost())
+	}
+}
+
+// A frame longer than any that can be given is counted; it is never cut short.
+func TestRawLostTooLong(t *testing.T) {
+	ns := rawVeth(t)
+	b := rawOpen(t, bridge.RawConfig{Name: "v1", Netns: ns})
+	tapIP(t, ns, "link", "set", "v0", "gso_max_size", "200000") // BIG TCP, of IPv6
+	w := make([]byte, 100000)
+	copy(w, []byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, 6, 64})
+	w[22], w[23], w[38], w[39], w[66], w[67] = 0xfd, 1, 0xfd, 2, 0x50, 0x10
+	rawSendVirtio(t, ns, "v0", frame.Frame{Data: w, Owed: frame.Offload{
+		Flags: frame.NeedsCsum, GSOType: frame.GSOTCPv6, HdrLen: 74, GSOSize: 1428, CsumStart: 54, CsumOffset: 16,
+	}})
+	rawSend(t, rawOpen(t, bridge.RawConfig{Name: "v0", Netns: ns}), frame.Frame{Data: tapWire(1, 64)})
+	assert.Equal(t, tapWire(1, 64), rawCollect(t, b, 1)[0].Data)
+	assert.Equal(t, uint64(1), b.Lost())
+}
