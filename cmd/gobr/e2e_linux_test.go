@@ -1,227 +1,25 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"context"
-	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"github.com/ddfb540f/bridge"
+	"github.com/ddfb540f/bridge/internal/netns/netnstest"
 )
-
-// needs skips a test on a machine that lacks rights or programs for it, or fails
-// it where such a machine is promised.
-func needs(t *testing.T, programs ...string) {
-	t.Helper()
-	why := ""
-	if _, err := os.Stat("/dev/net/tun"); err != nil || os.Geteuid() != 0 {
-		why = "needs root and /dev/net/tun"
-	}
-	for _, p := range programs {
-		if _, err := exec.LookPath(p); err != nil {
-			why = "needs the program " + p
-		}
-	}
-	switch {
-	case why == "":
-	case os.Getenv("BRIDGE_REQUIRE_PRIVILEGED") == "1":
-		t.Fatal(why)
-	default:
-		t.Skip(why)
-	}
-}
-
-// onThread runs fn on a thread that may leave its network namespace, and brings
-// the thread back or ends it.
-func onThread(fn func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		home, err := os.Open("/proc/thread-self/ns/net")
-		if err != nil {
-			done <- err
-			return
-		}
-		defer home.Close()
-		err = fn()
-		if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
-			runtime.UnlockOSThread()
-		}
-		done <- err
-	}()
-	return <-done
-}
-
-// netns is a network namespace that nothing but the test holds.
-type netns struct{ file *os.File }
-
-func newNetns(t *testing.T) netns {
-	t.Helper()
-	var ns netns
-	require.NoError(t, onThread(func() (err error) {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return err
-		}
-		ns.file, err = os.Open("/proc/thread-self/ns/net")
-		return err
-	}))
-	t.Cleanup(func() { ns.file.Close() })
-	return ns
-}
-
-func (ns netns) path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), ns.file.Fd()) }
-
-func (ns netns) do(fn func() error) error {
-	return onThread(func() error {
-		if err := unix.Setns(int(ns.file.Fd()), unix.CLONE_NEWNET); err != nil {
-			return err
-		}
-		return fn()
-	})
-}
-
-// command runs a program in the namespace, for twenty seconds at most.
-func (ns netns) command(name string, args ...string) error {
-	return ns.do(func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
-		}
-		return nil
-	})
-}
-
-// interfaces lists the names of what is in the namespace besides the loopback.
-func (ns netns) interfaces(t *testing.T) (names []string) {
-	t.Helper()
-	require.NoError(t, ns.do(func() error {
-		all, err := net.Interfaces()
-		for _, i := range all {
-			if i.Flags&net.FlagLoopback == 0 {
-				names = append(names, i.Name)
-			}
-		}
-		return err
-	}))
-	return names
-}
-
-// program is a gobr that runs.
-type program struct {
-	cmd    *exec.Cmd
-	out    bytes.Buffer  // what follows the first line of the standard output
-	copied chan struct{} // closed at the end of the standard output
-	mu     sync.Mutex    // guards errs
-	errs   bytes.Buffer
-}
-
-// Write takes the standard error.
-func (p *program) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.errs.Write(b)
-}
-
-func (p *program) stderr() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.errs.String()
-}
-
-// start starts gobr and waits for its first line, which it gives.
-func start(t *testing.T, args ...string) (*program, string) {
-	t.Helper()
-	exe, err := os.Executable()
-	require.NoError(t, err)
-	p := &program{cmd: exec.Command(exe, args...), copied: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), asGobr+"=1")
-	p.cmd.Stderr = p
-	stdout, err := p.cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, p.cmd.Start())
-	t.Cleanup(func() { _ = p.cmd.Process.Kill() }) // does nothing to one that has ended
-	lines := bufio.NewReader(stdout)
-	first := make(chan string, 1)
-	go func() { // ends with the standard output
-		defer close(p.copied)
-		line, _ := lines.ReadString('\n')
-		first <- line
-		_, _ = lines.WriteTo(&p.out)
-	}()
-	select {
-	case line := <-first:
-		return p, line
-	case <-time.After(20 * time.Second):
-		t.Fatal("gobr does not start: ", p.stderr())
-	}
-	return nil, ""
-}
-
-// end waits for gobr to end by itself or after sig, and gives its exit status and
-// its standard output.
-func (p *program) end(t *testing.T, sig os.Signal) (int, string) {
-	t.Helper()
-	if sig != nil {
-		require.NoError(t, p.cmd.Process.Signal(sig))
-	}
-	watchdog := time.AfterFunc(20*time.Second, func() { _ = p.cmd.Process.Kill() })
-	defer watchdog.Stop()
-	<-p.copied
-	_ = p.cmd.Wait() // what it says is in the exit status
-	return p.cmd.ProcessState.ExitCode(), p.out.String()
-}
-
-// host is a namespace with an interface and addresses.
-type host struct {
-	netns
-	dev, ip4, ip6 string
-}
-
-func (h host) address(t *testing.T) {
-	t.Helper()
-	require.NoError(t, h.command("ip", "address", "add", h.ip4+"/24", "dev", h.dev))
-	require.NoError(t, h.command("ip", "address", "add", h.ip6+"/64", "dev", h.dev, "nodad"))
-}
-
-// pingAll has every host ping every other, by IPv4 and IPv6, all at once.
-func pingAll(t *testing.T, hosts []host, extra ...string) {
-	t.Helper()
-	var all sync.WaitGroup
-	for _, from := range hosts {
-		for _, to := range hosts {
-			if from == to {
-				continue
-			}
-			for _, ip := range []string{to.ip4, to.ip6} {
-				args := append([]string{"-c", "3", "-i", "0.2", "-W", "5"}, extra...)
-				all.Go(func() { assert.NoError(t, from.command("ping", append(args, ip)...)) })
-			}
-		}
-	}
-	all.Wait()
-}
 
 // Two guests and the host, each in a namespace of its own, reach each other
 // through gobr, which after an interrupt accounts for every frame and leaves
 // nothing behind.
 func TestBridgesRealTAPs(t *testing.T) {
-	needs(t, "ip", "ping")
+	netnstest.Needs(t, "ip", "ping")
 	hosts := []host{
 		{newNetns(t), "br0", "10.55.0.1", "fd55::1"},
 		{newNetns(t), "tap0", "10.55.0.2", "fd55::2"},
@@ -229,8 +27,8 @@ func TestBridgesRealTAPs(t *testing.T) {
 	}
 	before, err := net.Interfaces()
 	require.NoError(t, err)
-	gobr, first := start(t, "run", "--name", "br0", "--host", "br0@"+hosts[0].path(),
-		"--tap", "tap0@"+hosts[1].path(), "--tap", "tap1@"+hosts[2].path(), "--mtu", "4000", "--trace")
+	gobr, first := start(t, "run", "--name", "br0", "--host", "br0@"+hosts[0].Path(),
+		"--tap", "tap0@"+hosts[1].Path(), "--tap", "tap1@"+hosts[2].Path(), "--mtu", "4000", "--trace")
 	require.Contains(t, first, "br0 bridges tap0, tap1; the host is at br0, address ", gobr.stderr())
 	for _, h := range hosts {
 		assert.Equal(t, []string{h.dev}, h.interfaces(t))
@@ -260,14 +58,82 @@ func TestBridgesRealTAPs(t *testing.T) {
 	assert.Equal(t, len(before), len(after))
 }
 
+// TAPs, veth pairs held by raw sockets, and the host: each reaches each, with short,
+// long and fragmented packets, TCP and UDP, by IPv4 and IPv6.
+func TestEveryPairOfPorts(t *testing.T) {
+	netnstest.Needs(t, "ip", "ping", "iperf3")
+	mid := newNetns(t)
+	hosts := []host{
+		newHost(t, 1, "br0"), newHost(t, 2, "tap0"), newHost(t, 3, "tap1"), newHost(t, 4, "eth0"), newHost(t, 5, "eth1"),
+	}
+	hosts[3].plug(t, mid, "veth0")
+	hosts[4].plug(t, mid, "veth1")
+	gobr, first := start(t, "run", "--host", "br0@"+hosts[0].Path(), "--tap", "tap0@"+hosts[1].Path(), "--tap", "tap1@"+hosts[2].Path(),
+		"--raw", "veth0@"+mid.Path(), "--raw", "veth1@"+mid.Path())
+	require.Contains(t, first, "br0 bridges tap0, tap1, veth0, veth1; the host is at br0, address ", gobr.stderr())
+	for _, h := range hosts {
+		h.address(t)
+	}
+	pingAll(t, hosts)
+	pingAll(t, hosts, "-s", "1372", "-M", "do", "-c", "1") // 1,400 bytes of IPv4
+	pingAll(t, hosts, "-s", "8000", "-c", "1")             // in fragments
+
+	br0, tap0, tap1, veth0, veth1 := hosts[0], hosts[1], hosts[2], hosts[3], hosts[4]
+	pairs := [][2]host{{tap0, tap1}, {veth0, veth1}, {tap1, veth0}, {veth1, tap0}, {br0, tap0}, {veth0, br0}}
+	for _, udp := range []bool{false, true} {
+		var xs []transfer
+		for i, pair := range pairs {
+			xs = append(xs, transfer{from: pair[0], to: pair[1], ip: pair[1].ip4, port: 5201 + i, udp: udp},
+				transfer{from: pair[0], to: pair[1], ip: pair[1].ip6, port: 5301 + i, udp: udp})
+		}
+		runAll(t, xs)
+	}
+	status, out := gobr.end(t, os.Interrupt)
+	assert.Equal(t, exitOK, status)
+	assert.Empty(t, gobr.stderr())
+	balanced(t, out)
+	assert.ElementsMatch(t, []string{"veth0", "veth1"}, mid.interfaces(t))
+}
+
+// Ports with queues, and ports that take no offload beside ports that do: what one
+// leaves to be done is done for the other. Isolated ports do not reach each other.
+func TestPortOptionsThroughGobr(t *testing.T) {
+	netnstest.Needs(t, "ip", "ping", "iperf3")
+	mid := newNetns(t)
+	br0, tap0, tap1, eth0 := newHost(t, 1, "br0"), newHost(t, 2, "tap0"), newHost(t, 3, "tap1"), newHost(t, 4, "eth0")
+	eth0.plug(t, mid, "veth0")
+	gobr, first := start(t, "run", "--host", "br0@"+br0.Path(), "--tap", "tap0@"+tap0.Path(), "--tap", "tap1@"+tap1.Path(),
+		"--raw", "veth0@"+mid.Path(), "--port", "tap0=isolated,queues=2,txqueue=2000", "--port", "tap1=isolated,offload=off",
+		"--port", "veth0=queues=2,rcvbuf=8388608", "--port", "br0=offload=off")
+	require.Contains(t, first, "br0 bridges tap0, tap1, veth0; the host is at br0, address ", gobr.stderr())
+	hosts := []host{br0, tap0, tap1, eth0}
+	for _, h := range hosts {
+		h.address(t)
+	}
+	pingAll(t, []host{br0, tap0, eth0}, "-s", "8000")
+	pingAll(t, []host{br0, tap1, eth0}, "-s", "8000")
+	assert.False(t, tap0.reaches(tap1.ip4), "isolated ports reach each other")
+	var xs []transfer
+	for i, pair := range [][2]host{{tap0, eth0}, {eth0, tap0}, {tap1, eth0}, {eth0, tap1}, {br0, eth0}, {tap0, br0}} {
+		xs = append(xs, transfer{from: pair[0], to: pair[1], ip: pair[1].ip4, port: 5201 + i},
+			transfer{from: pair[0], to: pair[1], ip: pair[1].ip6, port: 5301 + i},
+			transfer{from: pair[0], to: pair[1], ip: pair[1].ip4, port: 5401 + i, udp: true})
+	}
+	runAll(t, xs)
+	_, out := gobr.end(t, os.Interrupt)
+	assert.Empty(t, gobr.stderr())
+	balanced(t, out)
+	assert.NotContains(t, out, "offload", "what a port does not take is not done for it")
+}
+
 // Without host and trace, and ended by a SIGTERM.
 func TestBridgesTwoTAPs(t *testing.T) {
-	needs(t, "ip", "ping")
+	netnstest.Needs(t, "ip", "ping")
 	hosts := []host{
 		{newNetns(t), "tap0", "10.55.0.2", "fd55::2"},
 		{newNetns(t), "tap1", "10.55.0.3", "fd55::3"},
 	}
-	gobr, first := start(t, "run", "--vlan-filtering", "--tap", "tap%d@"+hosts[0].path(), "--tap", "tap1@"+hosts[1].path())
+	gobr, first := start(t, "run", "--vlan-filtering", "--tap", "tap%d@"+hosts[0].Path(), "--tap", "tap1@"+hosts[1].Path())
 	require.Equal(t, "br0 bridges tap0, tap1; interrupt ends it\n", first, gobr.stderr())
 	for _, h := range hosts {
 		h.address(t)
@@ -283,32 +149,30 @@ func TestBridgesTwoTAPs(t *testing.T) {
 
 // A TAP that is deleted ends its port and nothing else.
 func TestTAPDeletedUnderGobr(t *testing.T) {
-	needs(t, "ip")
+	netnstest.Needs(t, "ip")
 	ns := newNetns(t)
-	gobr, _ := start(t, "run", "--tap", "tap0@"+ns.path(), "--tap", "tap1@"+ns.path())
+	gobr, _ := start(t, "run", "--tap", "tap0@"+ns.Path(), "--tap", "tap1@"+ns.Path())
 	require.NoError(t, ns.command("ip", "link", "del", "tap0"))
-	const said = "gobr: port failed tap0: "
-	for end := time.Now().Add(10 * time.Second); !strings.Contains(gobr.stderr(), said); time.Sleep(10 * time.Millisecond) {
-		require.True(t, time.Now().Before(end), "no word of the deletion: %q", gobr.stderr())
-	}
+	gobr.says(t, "gobr: port failed tap0: ")
 	assert.Equal(t, []string{"tap1"}, ns.interfaces(t))
 	status, out := gobr.end(t, os.Interrupt)
 	assert.Equal(t, exitOK, status)
-	assert.NotContains(t, out, "missing")
-	assert.Equal(t, 1, strings.Count(gobr.stderr(), "\n"), gobr.stderr())
+	balanced(t, out)
+	// An interface is taken down before it is deleted, which may be seen.
+	assert.Regexp(t, `^(gobr: tap0: down, it was up\n)?gobr: port failed tap0: [^\n]*\n$`, gobr.stderr())
 }
 
 // Where the last TAP cannot be had, those opened before it vanish.
 func TestFailureLeavesNothing(t *testing.T) {
-	needs(t)
+	netnstest.Needs(t)
 	ns := newNetns(t)
-	taken, err := bridge.OpenTAP(bridge.TAPConfig{Name: "taken", Netns: ns.path()})
+	taken, err := bridge.OpenTAP(bridge.TAPConfig{Name: "taken", Netns: ns.Path()})
 	require.NoError(t, err)
 	defer taken.Close()
 	for says, args := range map[string][]string{
-		"no TAP":        {"--host", "br0@" + ns.path(), "--tap", "tap0@" + ns.path(), "--tap", "lo@" + ns.path()},
-		"in use":        {"--tap", "tap0@" + ns.path(), "--tap", "taken@" + ns.path()},
-		"cannot be ope": {"--tap", "tap0@" + ns.path(), "--tap", "tap1@" + filepath.Join(t.TempDir(), "none")},
+		"no TAP":        {"--host", "br0@" + ns.Path(), "--tap", "tap0@" + ns.Path(), "--tap", "lo@" + ns.Path()},
+		"in use":        {"--tap", "tap0@" + ns.Path(), "--tap", "taken@" + ns.Path()},
+		"cannot be ope": {"--tap", "tap0@" + ns.Path(), "--tap", "tap1@" + filepath.Join(t.TempDir(), "none")},
 	} {
 		gobr, first := start(t, append([]string{"run"}, args...)...)
 		status, out := gobr.end(t, nil)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ddfb540f/bridge/internal/netns/netnstest"
 )
 
 // found is what gobr can change about an interface that was there before.
@@ -22,7 +24,7 @@ type found struct {
 
 func (ns netns) found(t *testing.T, name string) (f found) {
 	t.Helper()
-	require.NoError(t, ns.do(func() error {
+	require.NoError(t, ns.Do(func() error {
 		i, err := net.InterfaceByName(name)
 		if err == nil {
 			f = found{i.MTU, i.HardwareAddr.String(), i.Flags&net.FlagUp != 0}
@@ -43,7 +45,7 @@ func (ns netns) persistent(t *testing.T, name, mtu, up string) found {
 // Persistent TAPs, of ports and of the host, are left as they were found: after a
 // signal, and after a failure.
 func TestLeavesPersistentTAPsAsFound(t *testing.T) {
-	needs(t, "ip")
+	netnstest.Needs(t, "ip")
 	for says, last := range map[string]string{"": "made", "is no TAP": "lo"} {
 		ns := newNetns(t)
 		before := map[string]found{
@@ -51,8 +53,8 @@ func TestLeavesPersistentTAPsAsFound(t *testing.T) {
 			"idle": ns.persistent(t, "idle", "1500", "down"),
 			"busy": ns.persistent(t, "busy", "1400", "up"),
 		}
-		gobr, first := start(t, "run", "--mtu", "9000", "--host", "host@"+ns.path(),
-			"--tap", "idle@"+ns.path(), "--tap", "busy@"+ns.path(), "--tap", last+"@"+ns.path())
+		gobr, first := start(t, "run", "--mtu", "9000", "--host", "host@"+ns.Path(),
+			"--tap", "idle@"+ns.Path(), "--tap", "busy@"+ns.Path(), "--tap", last+"@"+ns.Path())
 		if says == "" {
 			require.Contains(t, first, "br0 bridges idle, busy, made; the host is at host", gobr.stderr())
 			for name := range before {
@@ -79,7 +81,7 @@ func TestLeavesPersistentTAPsAsFound(t *testing.T) {
 // and leaves nothing behind: at the first line, at the report, and with a trace at
 // the next step of a frame.
 func TestEndsWithItsOutput(t *testing.T) {
-	needs(t, "ip")
+	netnstest.Needs(t, "ip")
 	for _, c := range []struct {
 		name  string
 		lines int // that are read before the pipe is closed
@@ -101,9 +103,9 @@ func TestEndsWithItsOutput(t *testing.T) {
 			require.NoError(t, err)
 			defer r.Close()
 			var stderr strings.Builder
-			args := append([]string{"run", "--mtu", "4000", "--tap", "found@" + ns.path(), "--tap", "made@" + ns.path()}, c.flags...)
+			args := append([]string{"run", "--mtu", "4000", "--tap", "found@" + ns.Path(), "--tap", "made@" + ns.Path()}, c.flags...)
 			cmd := exec.Command(exe, args...)
-			cmd.Env = append(os.Environ(), asGobr+"=1")
+			cmd.Env = append(os.Environ(), asGobr+"=1", "GORACE=atexit_sleep_ms=0")
 			cmd.Stdout, cmd.Stderr = w, &stderr
 			if c.lines == 0 {
 				r.Close()

@@ -1,11 +1,32 @@
-// Command gobr is a Linux bridge in user space, between TAPs:
+// Command gobr is a Linux bridge in user space, between TAPs and other interfaces:
 //
-//	gobr run --name br0 --host br0 --tap tap0 --tap tap1 --trace
+//	gobr run --name br0 --host br0 --tap vm1 --tap vm2 --raw eth0 --reattach
 //
-// makes (or, if persistent, attaches) the TAPs, bridges them until it gets an
-// interrupt or a SIGTERM, and then prints what became of every frame. TAPs that it
-// made vanish with it, persistent ones are left as they were found. It needs CAP_NET_ADMIN, or persistent TAPs made for its
-// user. `gobr help` explains the flags.
+// makes the TAPs vm1 and vm2 for two virtual machines (or, if persistent, attaches
+// them), joins them with the network card eth0 and with this host, which takes part
+// by the TAP br0, and bridges until it gets an interrupt or a SIGTERM. Then it
+// prints what became of every frame. TAPs that it made vanish with it, persistent
+// ones are left as they were found. Give br0 the addresses that eth0 had:
+//
+//	ip address flush dev eth0
+//	ip address add 192.0.2.10/24 dev br0
+//
+// Two tenants that must not meet, on ports of a VLAN each, with eth0 as the trunk:
+//
+//	gobr run --tap vm1 --tap vm2 --raw eth0 \
+//		--vlan vm1=access:10 --vlan vm2=access:20 --vlan eth0=trunk:10,20
+//
+// Two guests that may talk to eth0 and to the host, but not to each other:
+//
+//	gobr run --host br0 --tap vm1 --tap vm2 --raw eth0 --port vm1=isolated --port vm2=isolated
+//
+// Containers, by the ends of veth pairs that stand in a network namespace, and
+// every step of every frame:
+//
+//	gobr run --raw veth1@lab --raw veth2@lab --trace
+//
+// It needs CAP_NET_ADMIN to make TAPs, or persistent ones made for its user, and
+// CAP_NET_RAW for other interfaces. `gobr help` explains the flags.
 package main
 
 import (

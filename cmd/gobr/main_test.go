@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"os"
 	"strings"
 	"testing"
@@ -40,14 +41,18 @@ func TestHelpIsComplete(t *testing.T) {
 		if !ok {
 			continue
 		}
-		name, _, _ = strings.Cut(name, " ")
+		name, _, _ = strings.Cut(strings.TrimSpace(name), " ")
 		_, err := parseRun([]string{"--" + name})
 		if err != nil {
 			assert.NotContains(t, err.Error(), "not defined", name)
 		}
 	}
-	for _, name := range []string{"name", "host", "tap", "mtu", "ageing", "vlan-filtering", "trace"} {
-		assert.Contains(t, usage, "\n  --"+name+" ", name)
+	var p parser
+	p.fs = flag.NewFlagSet("run", flag.ContinueOnError)
+	p.define()
+	p.fs.VisitAll(func(f *flag.Flag) { assert.Contains(t, usage, "\n  --"+f.Name+" ", f.Name) })
+	for _, x := range portTable {
+		assert.Contains(t, strings.ReplaceAll(usage, "\n", " "), " "+x.name+"=", x.name)
 	}
 }
 
@@ -64,7 +69,7 @@ func TestComplaints(t *testing.T) {
 		{"run --tap", exitUsage, "needs an argument: -tap"},
 		{"run --tap @a", exitUsage, "the name is missing"},
 		{"run --tap a@", exitUsage, "network namespace behind @ is missing"},
-		{"run --tap a --tap a@b", exitUsage, "a TAP of this name already"},
+		{"run --tap a --tap a@b", exitUsage, "a port of this name already"},
 		{"run --tap br0", exitUsage, "that is the bridge's name"},
 		{"run --tap a --host a", exitUsage, "that is the host's TAP"},
 		{"run --tap a --host h --host i", exitUsage, "one host only"},
@@ -75,6 +80,39 @@ func TestComplaints(t *testing.T) {
 		{"run --tap a --ageing soon", exitUsage, "-ageing"},
 		{"run --tap a b", exitUsage, `"b" is no flag`},
 		{"run --tap a --speed 9", exitUsage, "-speed"},
+		{"run --raw a --raw a@b", exitUsage, "--raw a@/run/netns/b: there is a port of this name already"},
+		{"run --raw a --tap a", exitUsage, "--tap a: there is a port of this name already"},
+		{"run --raw vm%d", exitUsage, "without %"},
+		{"run --raw br0", exitUsage, "that is the bridge's name"},
+		{"run --host h", exitUsage, "--raw NAME"},
+		{"run --tap a --address 01:00:00:00:00:01", exitUsage, "not the address of a station"},
+		{"run --tap a --address here", exitUsage, "-address"},
+		{"run --tap a --fdb-limit 0", exitUsage, "not between 1 and 16777216"},
+		{"run --tap a --group-fwd-mask 65536", exitUsage, "a mask of 16 bits"},
+		{"run --tap a --group-fwd-mask 4", exitUsage, "bits 0 to 2"},
+		{"run --tap a --vlan-protocol 802.3", exitUsage, "neither 802.1Q nor 802.1ad"},
+		{"run --tap a --vlan-default-pvid 4095", exitUsage, "not between 0 and 4094"},
+		{"run --tap a --vlan-filtering=false --vlan a=10", exitUsage, "--vlan: it has no effect with --vlan-filtering=false"},
+		{"run --tap a --vlan a", exitUsage, "it is not PORT="},
+		{"run --tap a --vlan a=0", exitUsage, `--vlan a=0: "0" is no VLAN id from 1 to 4094`},
+		{"run --tap a --vlan a=1 --vlan a=2", exitUsage, "--vlan a=2: a has its VLANs already"},
+		{"run --tap a --vlan b=1", exitUsage, `--vlan b=1: there is no port "b"`},
+		{"run --tap a --vlan br0=1", exitUsage, "it has no host"},
+		{"run --tap a --port a=", exitUsage, "it is not PORT="},
+		{"run --tap a --port b=hairpin", exitUsage, `--port b=hairpin: there is no port "b"`},
+		{"run --tap a --port a=speed=9", exitUsage, "--port a=speed=9: there is no such option"},
+		{"run --tap a --port a=hairpin=maybe", exitUsage, "--port a=hairpin=maybe: neither on nor off"},
+		{"run --tap a --port a=hairpin,cost=0", exitUsage, "--port a=cost=0: not a number from 1 to 65535"},
+		{"run --tap a --port a=state=up", exitUsage, "--port a=state=up: not disabled, listening"},
+		{"run --tap a --port a=group_fwd_mask=2", exitUsage, "bit 1 (pause)"},
+		{"run --tap a --port a=group_fwd_mask=x", exitUsage, "a mask of 16 bits"},
+		{"run --tap a --port a=backup_port", exitUsage, "the name of a port is missing"},
+		{"run --tap a --port a=backup_port=b", exitUsage, `--port a=backup_port=b: there is no other port "b"`},
+		{"run --tap a --port a=backup_port=a", exitUsage, `there is no other port "a"`},
+		{"run --tap a --port a=rcvbuf=9999", exitUsage, "--port a=rcvbuf=9999: that is no option of a TAP"},
+		{"run --raw a --port a=mtu=1400", exitUsage, "that is no option of an interface named with --raw"},
+		{"run --raw a --port a=offload=off", exitUsage, "that is no option of an interface named with --raw"},
+		{"run --tap a --host h --port br0=hairpin", exitUsage, "--port br0=hairpin: that is no option of the host"},
 		{"run --tap a/b", exitFailure, "slash"},
 		{"run --host a/b --tap c", exitFailure, "slash"},
 	} {

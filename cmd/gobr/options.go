@@ -5,51 +5,30 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ddfb540f/bridge"
+	"github.com/ddfb540f/bridge/frame"
 )
 
-const usage = `gobr is a Linux bridge in user space, between TAPs.
-
-  gobr run [flags]   bridge until interrupted, then print statistics and the FDB
-  gobr help          print this
-
-Flags of run:
-  --tap NAME[@NETNS]   a port: a TAP of that name; once for each port. A persistent
-                       TAP is attached, and left as it was found in the end; else
-                       one is made, and vanishes. With one %d in NAME the kernel
-                       chooses. NETNS is a path, or a name of ip netns
-  --host NAME[@NETNS]  attach a host by a TAP of that name, which gets the bridge's
-                       address and MTU: give it IP addresses to take part
-  --name NAME          the bridge's name (br0)
-  --mtu BYTES          MTU of all TAPs, 68 to 65521 (left as it is: 1500)
-  --ageing SECONDS     life of an idle entry of the FDB; 0: nothing is learned (300)
-  --vlan-filtering     filter VLANs; every port is in VLAN 1, untagged
-  --trace              print every step of every frame
-
-The TAPs' MTUs and the host's address are read once, at the start: after a change
-of them start gobr again.
-
-Exit status: 0 after an interrupt or SIGTERM, 1 after a failure, 2 for a wrong
-command line. Making TAPs needs CAP_NET_ADMIN, entering a NETNS CAP_SYS_ADMIN.
-`
-
-// tapSpec is a TAP as named on the command line.
-type tapSpec struct {
+// ifSpec is an interface as named on the command line.
+type ifSpec struct {
 	name  string
 	netns string // path; "" is gobr's own
 }
 
 // String gives the spec as it can be written on the command line.
-func (s tapSpec) String() string {
+func (s ifSpec) String() string {
 	if s.netns == "" {
 		return s.name
 	}
 	return s.name + "@" + s.netns
 }
 
-// parseTAP reads NAME or NAME@NETNS.
-func parseTAP(text string) (s tapSpec, err error) {
+// parseIf reads NAME or NAME@NETNS.
+func parseIf(text string) (s ifSpec, err error) {
 	name, netns, in := strings.Cut(text, "@")
 	switch {
 	case name == "":
@@ -59,80 +38,252 @@ func parseTAP(text string) (s tapSpec, err error) {
 	case in && !strings.Contains(netns, "/"):
 		netns = "/run/netns/" + netns
 	}
-	return tapSpec{name: name, netns: netns}, nil
+	return ifSpec{name: name, netns: netns}, nil
+}
+
+// portSpec is a port as named on the command line.
+type portSpec struct {
+	ifSpec
+	raw bool // an interface that is there already, else a TAP
+	portOptions
+}
+
+// flag gives the spec with its flag.
+func (s *portSpec) flag() string {
+	if s.raw {
+		return "--raw " + s.String()
+	}
+	return "--tap " + s.String()
 }
 
 // options is the command line of gobr run.
 type options struct {
-	name          string
-	host          *tapSpec // nil: no host
-	taps          []tapSpec
-	mtu           int // 0: as it is
-	ageing        time.Duration
-	vlanFiltering bool
-	trace         bool
+	name     string
+	host     *ifSpec // nil: no host
+	hostSays portOptions
+	ports    []portSpec
+	mtu      int // of TAPs; 0: as it is
+	reattach bool
+	trace    bool
+	cfg      bridge.Config // but for Name and Trace
+}
+
+// argument collects what --port and --vlan say until every port is known.
+type argument struct {
+	flag, port, text string
+}
+
+// parser reads the flags of gobr run.
+type parser struct {
+	fs        *flag.FlagSet
+	o         options
+	ageing    int64
+	groupMask string
+	pvid      int
+	arguments []argument
 }
 
 // parseRun reads the flags of gobr run. Its errors name the flag and say what is
 // wrong, or match flag.ErrHelp.
 func parseRun(args []string) (options, error) {
-	var o options
-	var ageing int64
-	fs := flag.NewFlagSet("run", flag.ContinueOnError)
-	fs.SetOutput(io.Discard) // the error is printed by the caller, in one line
+	p := parser{fs: flag.NewFlagSet("run", flag.ContinueOnError)}
+	p.fs.SetOutput(io.Discard) // the error is printed by the caller, in one line
+	p.define()
+	if err := p.fs.Parse(args); err != nil {
+		return options{}, err
+	}
+	if p.fs.NArg() > 0 {
+		return options{}, fmt.Errorf("%q is no flag; ports are named with --tap and --raw", p.fs.Arg(0))
+	}
+	for _, step := range []func() error{p.checkBridge, p.checkPorts, p.apply, p.checkVLANs, p.checkBackups} {
+		if err := step(); err != nil {
+			return options{}, err
+		}
+	}
+	return p.o, nil
+}
+
+func (p *parser) define() {
+	fs, o := p.fs, &p.o
 	fs.StringVar(&o.name, "name", "br0", "")
 	fs.IntVar(&o.mtu, "mtu", 0, "")
-	fs.Int64Var(&ageing, "ageing", 300, "")
-	fs.BoolVar(&o.vlanFiltering, "vlan-filtering", false, "")
+	fs.Int64Var(&p.ageing, "ageing", 300, "")
+	fs.IntVar(&o.cfg.FDBLimit, "fdb-limit", 65536, "")
+	fs.StringVar(&p.groupMask, "group-fwd-mask", "0", "")
+	fs.BoolVar(&o.cfg.VLANFiltering, "vlan-filtering", false, "")
+	fs.IntVar(&p.pvid, "vlan-default-pvid", 1, "")
+	fs.BoolVar(&o.reattach, "reattach", false, "")
 	fs.BoolVar(&o.trace, "trace", false, "")
-	fs.Func("tap", "", func(text string) error {
-		s, err := parseTAP(text)
-		o.taps = append(o.taps, s)
+	fs.Func("address", "", func(text string) (err error) {
+		o.cfg.Address, err = parseStation(text)
 		return err
 	})
+	fs.Func("vlan-protocol", "", func(text string) (err error) {
+		o.cfg.VLANProtocol, err = parseProtocol(text)
+		return err
+	})
+	fs.Func("tap", "", func(text string) error { return p.addPort(text, false) })
+	fs.Func("raw", "", func(text string) error { return p.addPort(text, true) })
 	fs.Func("host", "", func(text string) error {
 		if o.host != nil {
 			return errors.New("there is one host only")
 		}
-		s, err := parseTAP(text)
+		s, err := parseIf(text)
 		o.host = &s
 		return err
 	})
-	if err := fs.Parse(args); err != nil {
-		return options{}, err
+	for _, name := range []string{"port", "vlan"} {
+		fs.Func(name, "", func(text string) error {
+			port, rest, ok := strings.Cut(text, "=")
+			if !ok || port == "" || rest == "" {
+				return errors.New("it is not PORT=, and what PORT is to have")
+			}
+			p.arguments = append(p.arguments, argument{name, port, rest})
+			return nil
+		})
 	}
-	if fs.NArg() > 0 {
-		return options{}, fmt.Errorf("%q is no flag; TAPs are named with --tap", fs.Arg(0))
-	}
-	if ageing < 0 || ageing > 1e9 {
-		return options{}, fmt.Errorf("--ageing %d: not between 0 and 1000000000 seconds", ageing)
-	}
-	o.ageing = time.Duration(ageing) * time.Second
-	return o, o.check()
 }
 
-func (o *options) check() error {
+func (p *parser) addPort(text string, raw bool) error {
+	s, err := parseIf(text)
+	if err == nil && raw && strings.Contains(s.name, "%") {
+		err = errors.New("it has to be there, so it has a name without %")
+	}
+	p.o.ports = append(p.o.ports, portSpec{ifSpec: s, raw: raw})
+	return err
+}
+
+// parseStation reads the address of a station.
+func parseStation(text string) (frame.MAC, error) {
+	a, err := frame.ParseMAC(text)
+	if err == nil && !a.IsValid() {
+		err = errors.New("it is not the address of a station")
+	}
+	return a, err
+}
+
+func parseProtocol(text string) (frame.EtherType, error) {
+	switch strings.ToLower(text) {
+	case "802.1q":
+		return frame.TypeDot1Q, nil
+	case "802.1ad":
+		return frame.TypeDot1AD, nil
+	}
+	return 0, errors.New("it is neither 802.1Q nor 802.1ad")
+}
+
+// checkBridge checks and takes what concerns the bridge alone.
+func (p *parser) checkBridge() error {
+	o := &p.o
+	mask, err := strconv.ParseUint(p.groupMask, 0, 16)
 	switch {
-	case len(o.taps) == 0:
-		return errors.New("a bridge needs a port: --tap NAME")
 	case o.name == "":
 		return errors.New("--name: the name is missing")
 	case o.mtu != 0 && (o.mtu < 68 || o.mtu > 65521):
 		return fmt.Errorf("--mtu %d: not between 68 and 65521", o.mtu)
+	case p.ageing < 0 || p.ageing > 1e9:
+		return fmt.Errorf("--ageing %d: not between 0 and 1000000000 seconds", p.ageing)
+	case o.cfg.FDBLimit < 1 || o.cfg.FDBLimit > 1<<24:
+		return fmt.Errorf("--fdb-limit %d: not between 1 and 16777216", o.cfg.FDBLimit)
+	case err != nil:
+		return fmt.Errorf("--group-fwd-mask %s: not a mask of 16 bits, such as 0x4000", p.groupMask)
+	case mask&7 != 0:
+		return fmt.Errorf("--group-fwd-mask %s: bits 0 to 2 (STP, pause, LACP) cannot be forwarded", p.groupMask)
+	case p.pvid < 0 || p.pvid > int(frame.MaxVID):
+		return fmt.Errorf("--vlan-default-pvid %d: not between 0 and 4094", p.pvid)
 	}
-	// A port bears the name of its TAP, and the bridge's own device that of the
-	// bridge.
+	o.cfg.GroupFwdMask = uint16(mask)
+	o.cfg.AgeingTime = new(time.Duration(p.ageing) * time.Second)
+	o.cfg.VLANDefaultPVID = new(frame.VID(p.pvid))
+	return nil
+}
+
+// checkPorts checks the names. A port bears the name of its interface, and the
+// bridge's own device that of the bridge.
+func (p *parser) checkPorts() error {
+	o := &p.o
+	if len(o.ports) == 0 {
+		return errors.New("a bridge needs a port: --tap NAME or --raw NAME")
+	}
 	seen := map[string]bool{}
-	for _, s := range o.taps {
+	for i := range o.ports {
+		s := &o.ports[i]
 		switch {
 		case s.name == o.name:
-			return fmt.Errorf("--tap %s: that is the bridge's name; --host %s attaches the host", s, s)
+			return fmt.Errorf("%s: that is the bridge's name; --host %s attaches the host", s.flag(), s)
 		case seen[s.name] && !strings.Contains(s.name, "%d"):
-			return fmt.Errorf("--tap %s: there is a TAP of this name already", s)
-		case o.host != nil && *o.host == s:
-			return fmt.Errorf("--tap %s: that is the host's TAP", s)
+			return fmt.Errorf("%s: there is a port of this name already", s.flag())
+		case o.host != nil && *o.host == s.ifSpec:
+			return fmt.Errorf("%s: that is the host's TAP", s.flag())
 		}
 		seen[s.name] = true
+	}
+	return nil
+}
+
+// apply gives each port what --port and --vlan say of it. A name with %d is that of
+// every TAP that was named so.
+func (p *parser) apply() error {
+	for _, a := range p.arguments {
+		found := false
+		for i := range p.o.ports {
+			s := &p.o.ports[i]
+			if s.name != a.port {
+				continue
+			}
+			kind := forTAP
+			if s.raw {
+				kind = forRaw
+			}
+			if err := s.take(a, kind); err != nil {
+				return err
+			}
+			found = true
+		}
+		switch {
+		case found:
+		case a.port != p.o.name:
+			return fmt.Errorf("--%s %s=%s: there is no port %q: name it with --tap or --raw", a.flag, a.port, a.text, a.port)
+		case p.o.host == nil:
+			return fmt.Errorf("--%s %s=%s: that is the bridge, and it has no host: --host NAME", a.flag, a.port, a.text)
+		default:
+			if err := p.o.hostSays.take(a, forHost); err != nil {
+				return err
+			}
+		}
+	}
+	p.o.cfg.VLANs = p.o.hostSays.vlans
+	return nil
+}
+
+// checkVLANs turns the filter on where VLANs are asked for: without it they have no
+// effect.
+func (p *parser) checkVLANs() error {
+	set := map[string]bool{}
+	p.fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
+	for _, name := range []string{"vlan", "vlan-protocol", "vlan-default-pvid"} {
+		switch {
+		case !set[name]:
+		case set["vlan-filtering"] && !p.o.cfg.VLANFiltering:
+			return fmt.Errorf("--%s: it has no effect with --vlan-filtering=false", name)
+		default:
+			set["vlan-filtering"], p.o.cfg.VLANFiltering = true, true
+		}
+	}
+	return nil
+}
+
+// checkBackups checks that the ports exist that are to take over.
+func (p *parser) checkBackups() error {
+	for i := range p.o.ports {
+		s := &p.o.ports[i]
+		ok := s.backup == ""
+		for _, t := range p.o.ports {
+			ok = ok || t.name == s.backup && t.name != s.name
+		}
+		if !ok {
+			return fmt.Errorf("--port %s=backup_port=%s: there is no other port %q", s.name, s.backup, s.backup)
+		}
 	}
 	return nil
 }

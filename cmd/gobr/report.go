@@ -10,25 +10,58 @@ import (
 	"github.com/ddfb540f/bridge"
 )
 
-// account is one device's two ledgers.
-type account struct {
-	dev string
+// ledgers is both ledgers of a device.
+type ledgers struct {
 	in  bridge.IngressLedger
 	out bridge.EgressLedger
 }
 
-// report prints what became of every frame and which addresses are known.
-func report(w io.Writer, b *bridge.Bridge) error {
-	host := b.Stats()
-	accounts := []account{{b.Name(), host.Ingress, host.Egress}}
-	for _, p := range b.Ports() {
-		s := p.Stats()
-		accounts = append(accounts, account{p.Name(), s.Ingress, s.Egress})
+// add adds what another device counted.
+func (l *ledgers) add(in bridge.IngressLedger, out bridge.EgressLedger) {
+	l.in.Received += in.Received
+	l.in.Used += in.Used
+	l.in.Passed += in.Passed
+	l.in.Consumed += in.Consumed
+	l.in.Lost += in.Lost
+	l.out.Offered += out.Offered
+	l.out.Sent += out.Sent
+	for i := range in.Dropped {
+		l.in.Dropped[i] += in.Dropped[i]
+		l.out.Refused[i] += out.Refused[i]
 	}
+}
+
+// account is a device and its ledgers.
+type account struct {
+	dev string
+	ledgers
+}
+
+// accounts gives every device's account: of a port that was attached again, of all
+// that was counted under its name.
+func (s *session) accounts() []account {
+	host := s.b.Stats()
+	if s.host != nil {
+		host.Ingress.Lost += s.host.lost
+	}
+	all := []account{{s.b.Name(), ledgers{host.Ingress, host.Egress}}}
+	for _, p := range s.ports {
+		l := p.past
+		if p.joined != nil {
+			now := p.joined.Stats()
+			l.add(now.Ingress, now.Egress)
+		}
+		all = append(all, account{p.name, l})
+	}
+	return all
+}
+
+// report prints what became of every frame and which addresses are known.
+func report(w io.Writer, accounts []account, fdb *bridge.FDB) error {
 	var text strings.Builder
 	printLedgers(&text, accounts)
 	printReasons(&text, accounts)
-	printFDB(&text, b.FDB())
+	printFDB(&text, fdb)
 	_, err := io.WriteString(w, text.String())
 	return err
 }
@@ -39,14 +72,15 @@ func newTable(w io.Writer, flags uint) *tabwriter.Writer {
 }
 
 // printLedgers prints one line a device. The numbers of frames that came in are
-// on the left, those of copies that were to leave on the right.
+// on the left, with those that the kernel lost before they could be read, and those
+// of copies that were to leave on the right.
 func printLedgers(w io.Writer, accounts []account) {
 	fmt.Fprint(w, "\nFrames\n")
 	t := newTable(w, tabwriter.AlignRight)
-	fmt.Fprint(t, "device\treceived\tused\tpassed\tconsumed\tdropped\t|\toffered\tsent\trefused\t\n")
+	fmt.Fprint(t, "device\treceived\tused\tpassed\tconsumed\tdropped\tlost\t|\toffered\tsent\trefused\t\n")
 	for _, a := range accounts {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t|\t%d\t%d\t%d\t\n", a.dev,
-			a.in.Received, a.in.Used, a.in.Passed, a.in.Consumed, sum(a.in.Dropped),
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t|\t%d\t%d\t%d\t\n", a.dev,
+			a.in.Received, a.in.Used, a.in.Passed, a.in.Consumed, sum(a.in.Dropped), a.in.Lost,
 			a.out.Offered, a.out.Sent, sum(a.out.Refused))
 	}
 	t.Flush()

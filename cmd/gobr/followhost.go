@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"sync/atomic"
+
+	"github.com/ddfb540f/bridge"
+)
+
+// hostTAP is the host's TAP. While the bridge is served it belongs to the follower,
+// but for failed.
+type hostTAP struct {
+	tap    *bridge.TAP
+	dev    device      // as it was seen last
+	failed atomic.Bool // its cable has ended
+	lost   uint64      // by the TAPs that were here before
+	said   string      // the last reason why something is not as it should be
+}
+
+// attachHost gives the host's TAP the bridge's MTU and plugs it in.
+func (s *session) attachHost(tap *bridge.TAP) error {
+	if err := tap.SetMTU(s.b.Info().MTU); err != nil {
+		return err
+	}
+	if err := s.b.AttachHost(tap, bridge.HostConfig{Caps: tap.Caps(), Lost: tap.Lost}); err != nil {
+		return err
+	}
+	if err := tap.SetUp(true); err != nil {
+		return err
+	}
+	d, err := look(tap)
+	if err != nil {
+		return err
+	}
+	s.host.tap, s.host.dev = tap, d
+	s.host.failed.Store(false)
+	return nil
+}
+
+// followHost keeps the host's TAP and the bridge's own device one: what changes at
+// one changes at the other. As in Linux a bridge whose device is taken down carries
+// nothing.
+func (s *session) followHost() {
+	h := s.host
+	d, err := look(h.tap)
+	if err != nil {
+		return // it has gone, which its cable tells, or is in another namespace
+	}
+	name := h.tap.Name()
+	switch mtu := s.b.Info().MTU; {
+	case d.mtu != h.dev.mtu:
+		s.tell(name, s.b.SetMTU(d.mtu), "MTU %d, it was %d", d.mtu, h.dev.mtu)
+	case d.mtu != mtu:
+		if err := h.tap.SetMTU(mtu); err != nil {
+			s.sayOnce(&h.said, name, err)
+		} else {
+			s.say("%s: MTU %d, it was %d", name, mtu, d.mtu)
+			d.mtu = mtu
+		}
+	}
+	if d.address != h.dev.address {
+		s.tell(name, s.b.SetAddress(d.address), "address %s, it was %s", d.address, h.dev.address)
+	}
+	if d.up != h.dev.up {
+		s.tell(name, s.b.SetUp(d.up), "%s, it was %s", d.link(), h.dev.link())
+	}
+	h.dev = d
+}
+
+// reattachHost attaches the host again once there is a TAP of its name.
+func (s *session) reattachHost() {
+	if !hasInterface(*s.o.host) {
+		return
+	}
+	before := s.host.tap
+	tap, err := s.o.openHost(s.b.Info().Address)
+	if err == nil {
+		if err = s.attachHost(tap); err != nil {
+			err = errors.Join(err, s.b.DetachHost(), tap.Close())
+		}
+	}
+	if err != nil {
+		s.sayOnce(&s.host.said, s.o.host.name+" is not attached again yet", err)
+		return
+	}
+	s.host.said = ""
+	s.host.lost += before.Lost()
+	s.say("%s is attached again", tap.Name())
+}
+
+// sayOnce tells of an error, unless it is what was said last or the end of the
+// bridge.
+func (s *session) sayOnce(said *string, what string, err error) {
+	if isClosed(err) || err.Error() == *said {
+		return
+	}
+	*said = err.Error()
+	s.say("%s: %v", what, err)
+}
+
+// isClosed says that the bridge has ended meanwhile.
+func isClosed(err error) bool { return errors.Is(err, net.ErrClosed) }

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/ddfb540f/bridge"
+)
+
+// session is one run of the bridge.
+type session struct {
+	o     options
+	b     *bridge.Bridge
+	ports []*port
+	host  *hostTAP // nil: there is none
+	say   func(format string, args ...any)
+}
+
+// port is a port of the command line, whatever becomes of its interface. While the
+// bridge is served it belongs to the follower.
+type port struct {
+	portSpec
+	joined *bridge.Port
+	cable  cable
+	dev    device // as the bridge was told
+	past   ledgers
+	said   string // the last reason not to attach it again
+}
+
+// complaints is the standard error: one line each, from any goroutine.
+type complaints struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (c *complaints) say(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fmt.Fprintf(c.w, "gobr: "+format+"\n", args...)
+}
+
+// assemble makes the bridge and plugs everything in that the command line names.
+// If it fails, nothing is left open.
+func assemble(o options, trace, stderr io.Writer) (*session, error) {
+	s := &session{o: o, say: (&complaints{w: stderr}).say}
+	cfg := o.cfg
+	cfg.Name = o.name
+	if o.trace {
+		cfg.Trace = bridge.TextTrace(trace)
+	}
+	var tap *bridge.TAP
+	if o.host != nil {
+		var err error
+		if tap, err = o.openHost(cfg.Address); err != nil {
+			return nil, err
+		}
+		if cfg.Address, err = tap.Address(); err != nil {
+			return nil, errors.Join(err, tap.Close())
+		}
+	}
+	err := s.plugIn(cfg, tap)
+	if err == nil {
+		return s, nil
+	}
+	if s.b != nil {
+		err = errors.Join(err, s.b.Close())
+	}
+	if tap != nil {
+		err = errors.Join(err, tap.Close())
+	}
+	return nil, err
+}
+
+// plugIn makes the bridge and its ports, and attaches the host's TAP, if any.
+func (s *session) plugIn(cfg bridge.Config, tap *bridge.TAP) (err error) {
+	if s.b, err = bridge.New(cfg); err != nil {
+		return err
+	}
+	s.watch()
+	for _, spec := range s.o.ports {
+		p := &port{portSpec: spec}
+		if err := s.attach(p); err != nil {
+			return err
+		}
+		s.ports = append(s.ports, p)
+	}
+	if err := s.setBackups(); err != nil {
+		return err
+	}
+	if tap == nil {
+		return nil
+	}
+	s.host = new(hostTAP)
+	return s.attachHost(tap)
+}
+
+// watch tells what goes wrong. What happens to the link of a cable is told by the
+// follower.
+func (s *session) watch() {
+	s.b.Watch(func(e bridge.Event) {
+		switch e.Kind {
+		case bridge.EventPortFailed:
+			if e.Port == "" {
+				s.say("host failed: %v", e.Err)
+				s.host.failed.Store(true)
+			} else {
+				s.say("%s", e)
+			}
+		case bridge.EventWarning:
+			s.say("warning: %s: %v", e.Port, e.Err)
+		}
+	})
+}
+
+// attach opens a port's interface and has it join, in the place of the port that
+// had it before.
+func (s *session) attach(p *port) error {
+	c, d, err := p.open(s.o.mtu)
+	if err != nil {
+		return err
+	}
+	p.name = c.Name() // by which it is found again, though the kernel chose it
+	if p.joined != nil {
+		if err := s.b.RemovePort(p.joined); err != nil {
+			return errors.Join(err, c.Close())
+		}
+		then := p.joined.Stats()
+		p.past.add(then.Ingress, then.Egress)
+		p.joined = nil
+	}
+	joined, err := s.b.AddPort(p.name, c, p.config(c, d))
+	if err != nil {
+		return errors.Join(err, c.Close())
+	}
+	p.joined, p.cable, p.dev = joined, c, d
+	for _, w := range p.warnings(c, d) {
+		s.say("warning: %s", w)
+	}
+	return nil
+}
+
+// setBackups names the ports that take over, as far as they have joined.
+func (s *session) setBackups() error {
+	for _, p := range s.ports {
+		if p.backup == "" || p.joined == nil || s.b.Port(p.backup) == nil {
+			continue
+		}
+		if err := p.joined.Set(bridge.PortAttrs{BackupPort: &p.backup}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// describe says in one line what was made.
+func (s *session) describe() string {
+	var names []string
+	for _, p := range s.b.Ports() {
+		names = append(names, p.Name())
+	}
+	text := fmt.Sprintf("%s bridges %s", s.b.Name(), strings.Join(names, ", "))
+	if s.host != nil {
+		text += fmt.Sprintf("; the host is at %s, address %s", s.host.tap.Name(), s.b.Info().Address)
+	}
+	return text + "; interrupt ends it\n"
+}

@@ -1,0 +1,77 @@
+package main
+
+const usage = `gobr is a Linux bridge in user space, between TAPs and other interfaces.
+
+  gobr run [flags]   bridge until interrupted, then print statistics and the FDB
+  gobr help          print this
+
+Ports, each named once:
+  --tap NAME[@NETNS]   a port: a TAP of that name. A persistent TAP is attached, and
+                       left as it was found in the end; else one is made, and
+                       vanishes. With one %d in NAME the kernel chooses. NETNS is a
+                       path, or a name of ip netns
+  --raw NAME[@NETNS]   a port: an interface that is there, such as eth0, one end of
+                       a veth pair, or a TAP that another program holds. It should
+                       have no IP address: whatever it has belongs on the host
+  --host NAME[@NETNS]  attach a host by a TAP of that name, which gets the bridge's
+                       address and MTU: give it IP addresses to take part
+  --port PORT=OPTION[=VALUE],...
+                       settings of a port that is named as above; see below
+  --vlan PORT=VLANS    VLANs of a port, or of the host under the bridge's name; see
+                       below. It turns --vlan-filtering on
+  --reattach           an interface that is gone is attached again once there is one
+                       of its name again. That goes for TAPs too, which gobr makes
+                       at the start only: make it anew (ip tuntap add)
+
+The bridge:
+  --name NAME          its name (br0)
+  --address MAC        its address, which the host's TAP gets (without it the
+                       bridge gets the TAP's, or without a host the lowest of the
+                       ports)
+  --mtu BYTES          MTU of the ports' TAPs, 68 to 65521 (left as it is: 1500).
+                       The bridge's own is the smallest of the ports
+  --ageing SECONDS     life of an idle entry of the FDB; 0: nothing is learned (300)
+  --fdb-limit N        addresses learned at most, 1 to 16777216 (65536)
+  --group-fwd-mask M   bit X: forward frames to 01:80:c2:00:00:0X, X from 3 on (0)
+  --vlan-filtering     filter VLANs; every port is in VLAN 1, untagged, unless --vlan
+                       says otherwise
+  --vlan-protocol P    802.1Q or 802.1ad (802.1Q)
+  --vlan-default-pvid VID
+                       the VLAN of ports without --vlan, 0 is none (1)
+  --trace              print every step of every frame
+
+OPTIONs of a port, by the names of bridge(8) and ip-link(8); B is on or off, or is
+left out: on
+  learning=B flood=B mcast_flood=B bcast_flood=B hairpin=B isolated=B locked=B mab=B
+  proxy_arp=B state=WORD|0..4 priority=0..63 cost=1..65535 group_fwd_mask=MASK
+  backup_port=PORT
+and gobr's own:
+  up=B         bring the interface up (a TAP: on, another interface: off)
+  mtu=BYTES    of a TAP, in place of --mtu
+  queues=N     that share the port's frames by flow, 1 to 256 (1)
+  offload=B    of a TAP, the host's too: take and give TCP and UDP data that is not
+               cut into segments yet, and checksums that are not filled in (on)
+  txqueue=N    frames that the kernel keeps for gobr in each queue of a TAP, the
+               host's too (1000)
+  rcvbuf=BYTES that the kernel keeps for gobr in each queue of another interface
+               (4194304)
+  fdb_limit=N  addresses learned on the port at most (no limit of its own)
+Taken, and without effect yet:
+  guard=B root_block=B fastleave=B mcast_fast_leave=B mcast_router=0..3
+  mcast_to_unicast=B mcast_max_groups=N proxy_arp_wifi=B neigh_suppress=B
+  neigh_vlan_suppress=B vlan_tunnel=B backup_nhid=N
+
+VLANS is one of
+  access:VID                   that VLAN alone, untagged
+  trunk:VID[-VID],...          those, tagged; one of them as native:VID is untagged
+  VID[-VID][:pvid][:untagged],...   as bridge(8) has it
+  none
+
+MTU, link and, of --raw, address of every interface are followed within half a
+second. So is the bridge's MTU by the host's TAP; and what is set there, MTU, address,
+down or up, is set for the bridge: as in Linux nothing passes while it is down.
+
+Exit status: 0 after an interrupt or SIGTERM, 1 after a failure, 2 for a wrong
+command line. Making TAPs needs CAP_NET_ADMIN, --raw needs CAP_NET_RAW, entering a
+NETNS CAP_SYS_ADMIN.
+`
