@@ -277,4 +277,8 @@ func TestWarnsWhereMTUsDiffer(t *testing.T) {
 	assert.Empty(t, got)
 	l.add(3, bridge.PortConfig{MTU: 9000})
 	assert.Equal(t, []string{"p3: its MTU is 9000, that of p2 is 1500: longer frames are dropped there without a word; give all ports one MTU"}, got)
+	require.NoError(t, l.p(3).SetMTU(1500))
+	assert.Len(t, got, 1)
+	require.NoError(t, l.p(2).SetMTU(1400))
+	assert.Len(t, got, 2)
 }

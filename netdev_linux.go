@@ -66,6 +66,36 @@ func ioctlIfreq(fd uintptr, req uint, r *ifreq) syscall.Errno {
 	return errno
 }
 
+// ethtoolRequest is a struct ifreq whose union is a pointer, to a struct
+// ethtool_value.
+type ethtoolRequest struct {
+	name  [unix.IFNAMSIZ]byte
+	value *ethtoolValue
+	_     [16]byte
+}
+
+type ethtoolValue struct{ cmd, data uint32 }
+
+// carrier reports whether the interface that r holds the flags of has a carrier, as
+// its driver says now (ETHTOOL_GLINK). The flag IFF_RUNNING, which answers for a
+// driver that does not say, may follow a second later.
+func (r *ifreq) carrier(fd uintptr) bool {
+	v := &ethtoolValue{cmd: unix.ETHTOOL_GLINK}
+	e := ethtoolRequest{name: r.name, value: v}
+	_, _, no := unix.Syscall(unix.SYS_IOCTL, fd, unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&e)))
+	if no != 0 {
+		return *r.short()&unix.IFF_RUNNING != 0
+	}
+	return v.data != 0
+}
+
+// link tells from the flags that r holds whether the interface is up, and whether it
+// also has a carrier. fd is a control socket.
+func (r *ifreq) link(fd uintptr) (up, carrier bool) {
+	up = *r.short()&unix.IFF_UP != 0
+	return up, up && r.carrier(fd)
+}
+
 // openControl opens a socket in the thread's network namespace for ioctl on
 // interfaces of that namespace, which any socket takes, and for rtnetlink
 // (linkStats).

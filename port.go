@@ -140,7 +140,7 @@ func (p *Port) SetLink(up, carrier bool) error {
 
 // SetMTU sets the MTU of the port's device, 68 to 65521 (else EINVAL): the longest
 // frame that leaves is 18 bytes longer. The bridge's own MTU follows the smallest
-// until somebody sets it.
+// until somebody sets it. An EventWarning says that it is not that of another port.
 func (p *Port) SetMTU(mtu int) error {
 	return p.onDevice("set mtu", func(i *PortInfo) error {
 		if mtu < minMTU || mtu > maxPortMTU {
@@ -148,7 +148,11 @@ func (p *Port) SetMTU(mtu int) error {
 		}
 		i.MTU = mtu
 		return nil
-	}, nil)
+	}, func(x *tx) {
+		if err := mtuDiffers(x.cfg.conf(p), x.cfg.ports); err != nil {
+			x.events = append(x.events, Event{Kind: EventWarning, Port: p.name, Err: err})
+		}
+	})
 }
 
 // SetAddress sets the address of the port's device, which frames to the host may

@@ -116,11 +116,13 @@ func (t *linuxRaw) mtu() (int, error) {
 
 func (t *linuxRaw) link() (up, carrier bool, err error) {
 	r, err := t.get(unix.SIOCGIFFLAGS)
-	if err != nil {
-		return false, false, err
+	if err == nil {
+		err = t.on(func(fd uintptr) syscall.Errno {
+			up, carrier = r.link(fd)
+			return 0
+		})
 	}
-	flags := *r.short()
-	return flags&unix.IFF_UP != 0, flags&unix.IFF_RUNNING != 0, nil
+	return up, carrier, err
 }
 
 func (t *linuxRaw) queues() (qs []rawQueue) {

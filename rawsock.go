@@ -278,7 +278,7 @@ func (r *RawSocket) MTU() (int, error) {
 }
 
 // Link says whether the interface is up (IFF_UP), and whether it also has a
-// carrier (IFF_RUNNING).
+// carrier.
 func (r *RawSocket) Link() (up, carrier bool, err error) {
 	up, carrier, err = r.dev.link()
 	return up, carrier, rawError("read the state of", r.dev.name(), err)

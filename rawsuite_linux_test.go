@@ -8,6 +8,7 @@ import (
 	"github.com/ddfb540f/bridge"
 	"github.com/ddfb540f/bridge/frame"
 	"github.com/ddfb540f/bridge/frameio/frameiotest"
+	"github.com/ddfb540f/bridge/internal/netns/netnstest"
 )
 
 // rawMerged is all queues of a raw socket as one cable: what any of them gives is
@@ -86,7 +87,7 @@ func (m *rawMerged) Close() error {
 // Two raw sockets at the ends of a veth pair keep the contract of a FrameIO, and so
 // does one of several queues.
 func TestRawIsAFrameIO(t *testing.T) {
-	tapNeedsRoot(t)
+	netnstest.Needs(t)
 	ends := func(t *testing.T, queues int) (a, b *bridge.RawSocket) {
 		ns := rawVeth(t)
 		tapIP(t, ns, "link", "set", "v0", "mtu", "65535")

@@ -19,6 +19,7 @@ import (
 
 	"github.com/ddfb540f/bridge"
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/internal/netns/netnstest"
 )
 
 // tapMeter counts what passes a FrameIO.
@@ -75,7 +76,7 @@ type tapServed struct {
 
 func tapServe(t *testing.T, cfgs ...bridge.TAPConfig) *tapServed {
 	t.Helper()
-	tapNeedsRoot(t)
+	netnstest.Needs(t)
 	b, err := bridge.New(bridge.Config{})
 	require.NoError(t, err)
 	s := &tapServed{b: b}

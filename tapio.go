@@ -178,8 +178,7 @@ func (t *TAP) Caps() Caps {
 // namespace in which it was opened, or was closed, it is what was known last.
 func (t *TAP) Lost() uint64 { return t.dev.lost() }
 
-// Link tells whether the interface is up, and whether it is running: up, with a
-// carrier (IFF_UP and IFF_RUNNING of ip-link(8)).
+// Link tells whether the interface is up (IFF_UP), and whether it also has a carrier.
 func (t *TAP) Link() (up, carrier bool, err error) {
 	up, carrier, err = t.dev.link()
 	return up, carrier, tapError("read the link of", t.dev.name(), err)

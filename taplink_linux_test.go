@@ -296,3 +296,24 @@ func TestTAPMTUChangedUnderLoad(t *testing.T) {
 	stop.Store(true)
 	all.Wait()
 }
+
+// A carrier is seen when it comes, though the flag that ip(8) shows may follow a
+// second later.
+func TestTAPLinkAtOnce(t *testing.T) {
+	ns := tapNetns(t)
+	tapIP(t, ns, "tuntap", "add", "dev", "found", "mode", "tap")
+	tapIP(t, ns, "link", "set", "found", "up")
+	for range 5 {
+		tap, err := bridge.OpenTAP(bridge.TAPConfig{Name: "found", Netns: ns})
+		require.NoError(t, err)
+		up, carrier, err := tap.Link()
+		require.NoError(t, err)
+		require.True(t, up && carrier)
+		tapIP(t, ns, "link", "set", "found", "carrier", "off")
+		up, carrier, err = tap.Link()
+		require.NoError(t, err)
+		require.True(t, up && !carrier)
+		tapIP(t, ns, "link", "set", "found", "carrier", "on")
+		require.NoError(t, tap.Close())
+	}
+}

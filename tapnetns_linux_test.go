@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -17,81 +16,28 @@ import (
 
 	"github.com/ddfb540f/bridge"
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/internal/netns"
+	"github.com/ddfb540f/bridge/internal/netns/netnstest"
 )
 
 // tapTestType marks the frames of these tests among those that the kernel sends
 // of its own (IEEE 802 local experimental EtherType 1).
 const tapTestType = frame.EtherType(0x88b5)
 
-// tapNeedsRoot skips a test that cannot make TAPs and namespaces.
-func tapNeedsRoot(t testing.TB) {
-	t.Helper()
-	_, err := os.Stat("/dev/net/tun")
-	if os.Geteuid() == 0 && err == nil {
-		return
-	}
-	const why = "needs root and /dev/net/tun"
-	if os.Getenv("BRIDGE_REQUIRE_PRIVILEGED") == "1" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-}
-
 // tapNetns makes a network namespace without IPv6, which sends frames of its own
 // accord, and gives its path. It is gone when the test ends.
 func tapNetns(t testing.TB) string {
 	t.Helper()
-	tapNeedsRoot(t)
-	var ns *os.File
-	err := tapThread(func() error {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return err
-		}
-		err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		ns, err = os.Open("/proc/thread-self/ns/net")
-		return err
-	})
-	require.NoError(t, err)
-	t.Cleanup(func() { ns.Close() })
-	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), ns.Fd())
+	return netnstest.New(t, false).Path()
 }
 
 // tapIn runs fn in the namespace ns; programs that fn starts run there too.
 func tapIn(t testing.TB, ns string, fn func() error) {
 	t.Helper()
-	f, err := os.Open(ns)
+	n, err := netns.Open(ns)
 	require.NoError(t, err)
-	defer f.Close()
-	require.NoError(t, tapThread(func() error {
-		if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
-			return err
-		}
-		return fn()
-	}))
-}
-
-// tapThread runs fn on a thread that may leave its namespace, and brings the
-// thread back or ends it.
-func tapThread(fn func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		home, err := os.Open("/proc/thread-self/ns/net")
-		if err != nil {
-			done <- err
-			return
-		}
-		defer home.Close()
-		err = fn()
-		if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
-			runtime.UnlockOSThread()
-		}
-		done <- err
-	}()
-	return <-done
+	defer n.Close()
+	require.NoError(t, n.Do(fn))
 }
 
 // tapIP runs ip(8) in the namespace ns.

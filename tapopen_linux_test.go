@@ -19,6 +19,7 @@ import (
 
 	"github.com/ddfb540f/bridge"
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/internal/netns/netnstest"
 )
 
 // tapCounter reads a counter of an interface as ip -s link shows it.
@@ -264,7 +265,7 @@ func TestTAPFailureLeavesNothing(t *testing.T) {
 }
 
 func TestTAPNetnsErrors(t *testing.T) {
-	tapNeedsRoot(t)
+	netnstest.Needs(t)
 	_, err := bridge.OpenTAP(bridge.TAPConfig{Netns: filepath.Join(t.TempDir(), "none")})
 	assert.ErrorIs(t, err, fs.ErrNotExist)
 	assert.ErrorIs(t, err, bridge.ENOENT)

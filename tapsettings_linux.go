@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -136,10 +137,13 @@ func (t *linuxTAP) flags() (*ifreq, error) {
 
 func (t *linuxTAP) link() (up, carrier bool, err error) {
 	r, err := t.flags()
-	if err != nil {
-		return false, false, err
+	if err == nil {
+		err = t.on(t.ctl, func(fd uintptr) syscall.Errno {
+			up, carrier = r.link(fd)
+			return 0
+		})
 	}
-	return *r.short()&unix.IFF_UP != 0, *r.short()&unix.IFF_RUNNING != 0, nil
+	return up, carrier, err
 }
 
 func (t *linuxTAP) up() (bool, error) {

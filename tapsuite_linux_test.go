@@ -7,12 +7,13 @@ import (
 
 	"github.com/ddfb540f/bridge"
 	"github.com/ddfb540f/bridge/frameio/frameiotest"
+	"github.com/ddfb540f/bridge/internal/netns/netnstest"
 )
 
 // A TAP keeps the contract of a FrameIO, seen from the kernel's end of its cable,
 // and so does each queue of one that has several.
 func TestTAPIsAFrameIO(t *testing.T) {
-	tapNeedsRoot(t)
+	netnstest.Needs(t)
 	whole := func(_ *testing.T, tap *bridge.TAP) bridge.FrameIO { return tap }
 	for name, c := range map[string]struct {
 		cfg bridge.TAPConfig

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/ddfb540f/bridge"
 	"github.com/ddfb540f/bridge/frame"
@@ -33,8 +32,7 @@ type device struct {
 	up, carrier bool
 }
 
-// look asks for the interface as it is now. The other end of a TAP's cable is gobr, so
-// it has a carrier while it is up; the kernel may take a second to say so.
+// look asks for the interface as it is now.
 func look(c cable) (d device, err error) {
 	if d.mtu, err = c.MTU(); err != nil {
 		return d, err
@@ -43,9 +41,6 @@ func look(c cable) (d device, err error) {
 		return d, err
 	}
 	d.up, d.carrier, err = c.Link()
-	if _, ok := c.(*bridge.TAP); ok {
-		d.carrier = d.up
-	}
 	return d, err
 }
 
@@ -70,23 +65,11 @@ func (s *portSpec) open(mtu int) (c cable, d device, err error) {
 	if err != nil {
 		return nil, d, err
 	}
-	if d, err = settled(c); err != nil {
+	if d, err = look(c); err != nil {
 		c.Close()
 		return nil, d, err
 	}
 	return c, d, nil
-}
-
-// settled looks at an interface that may have been brought up just now: the kernel
-// takes a moment to notice its carrier.
-func settled(c cable) (d device, err error) {
-	for range 20 {
-		if d, err = look(c); err != nil || !d.up || d.carrier {
-			break
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return d, err
 }
 
 func (s *portSpec) openRaw() (cable, error) {

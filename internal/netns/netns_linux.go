@@ -39,6 +39,15 @@ func New(ipv6 bool) (*NS, error) {
 	return &ns, nil
 }
 
+// Open gives the namespace behind a path such as /run/netns/blue.
+func Open(path string) (*NS, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return &NS{f}, nil
+}
+
 // Close lets go of the namespace. What still runs in it, or holds a socket of it,
 // keeps it.
 func (ns *NS) Close() error { return ns.file.Close() }
