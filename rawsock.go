@@ -219,9 +219,10 @@ func (e *rawEnd) WriteFrames(fs []frame.Frame) (n int, err error) {
 func (e *rawEnd) Close() error { return rawError("close", e.dev.name(), e.q.close()) }
 
 // ReadFrames waits until a frame comes in at the interface and takes what there
-// is, with one system call, up to 7 frames. Frame.Tag is the outer tag, of TPID
-// 0x8100 or 0x88a8, Frame.Owed what the sender or the device left to do. Frames
-// that cannot be given are counted by Lost. The error matches ENETDOWN while the
+// is, with a system call for six frames: as many as fs has room for (78 of
+// 1514 bytes), until a longer one than 2048 bytes is among six. Frame.Tag is the
+// outer tag, of TPID 0x8100 or 0x88a8, Frame.Owed what the sender or the device left
+// to do. Frames that cannot be given are counted by Lost. The error matches ENETDOWN while the
 // interface is down, at once on each call; net.ErrClosed after Close; and ENODEV
 // once the interface is deleted, or in another network namespace.
 func (r *RawSocket) ReadFrames(fs []frame.Frame) (n int, err error) { return r.first.ReadFrames(fs) }

@@ -15,9 +15,15 @@ import (
 )
 
 const (
-	// rawSlots is how many frames one ReadFrames can give: as many of the longest
-	// as a slab of 512 KB holds.
-	rawSlots = 7
+	// rawSlots is how many frames one system call reads. Each has room for the
+	// longest, since the kernel does not tell a length before it has cut a frame.
+	rawSlots = 6
+
+	// rawShort is the longest frame that is moved together with others, so that
+	// its slot can be read to again: a copy costs less than a batch of six, whose
+	// segments can hardly be joined. rawPack is the room for that.
+	rawShort = 2048
+	rawPack  = 112 << 10
 
 	// rawHead is where the frame begins in its slot, on a cache line; the header
 	// that says what it owes ends there.
@@ -35,7 +41,7 @@ const (
 	rawFront = virtioLen + 12 + frame.TagLen
 )
 
-const _ = uint(512<<10 - rawSlots*rawSlot) // else this does not build
+const _ = uint(512<<10 - rawSlots*rawSlot - rawPack) // else this does not build
 
 // linuxRawQueue is a queue of a raw socket. It has two sockets. The one for
 // reading is watched by the runtime's poller. The one for writing has no protocol,
@@ -63,6 +69,7 @@ type linuxRawQueue struct {
 		fs     []frame.Frame
 		n      int
 		lent   int // slots that the caller was given, or that were filled for it
+		packed int // bytes of the room behind the slots that were used
 		err    error
 	}
 	writing struct { // the one writer's
@@ -89,7 +96,7 @@ func newLinuxRawQueue(recv, send int) (*linuxRawQueue, error) {
 	q := &linuxRawQueue{recv: os.NewFile(uintptr(recv), "packet socket"), send: os.NewFile(uintptr(send), "packet socket")}
 	r, w := &q.reading, &q.writing
 	r.fn, w.fn = q.drain, q.sendAll
-	r.slab, r.unsure = make([]byte, rawSlots*rawSlot), true
+	r.slab, r.unsure = make([]byte, rawSlots*rawSlot+rawPack), true
 	for i := range r.msgs {
 		r.iov[i].Base = &r.slab[i*rawSlot+rawHead-virtioLen]
 		r.iov[i].SetLen(rawSlot - (rawHead - virtioLen))
@@ -125,7 +132,8 @@ func (q *linuxRawQueue) read(fs []frame.Frame) (int, error) {
 	for i := range r.lent {
 		spoilLent(r.slab[i*rawSlot+rawHead:][:max(int(r.msgs[i].Len)-virtioLen, 0)])
 	}
-	r.fs, r.n, r.lent, r.err = fs, 0, 0, nil
+	spoilLent(r.slab[rawSlots*rawSlot:][:r.packed])
+	r.fs, r.n, r.lent, r.packed, r.err = fs, 0, 0, 0, nil
 	err := q.rawRecv.Read(r.fn)
 	r.fs = nil
 	switch {
@@ -142,16 +150,21 @@ func (q *linuxRawQueue) read(fs []frame.Frame) (int, error) {
 func (q *linuxRawQueue) drain(fd uintptr) bool {
 	r := &q.reading
 	for !q.closed.Load() {
-		n, no := q.receive(fd)
+		want := min(len(r.fs)-r.n, rawSlots)
+		n, no := q.receive(fd, want)
 		switch no {
 		case 0:
-			if q.take(n); r.n > 0 {
+			before := r.n
+			if q.take(n); n == want && q.pack(before) {
+				continue // there may be more, and room for it
+			}
+			if r.n > 0 {
 				return true
 			}
 		case unix.EINTR:
 		case unix.EAGAIN:
-			if !r.unsure {
-				return false
+			if !r.unsure || r.n > 0 {
+				return r.n > 0
 			}
 			// What happens to the interface from here on, the kernel says.
 			if r.err = rawState(fd); r.err != nil {
@@ -173,11 +186,10 @@ func (q *linuxRawQueue) drain(fd uintptr) bool {
 	return true
 }
 
-// receive asks the kernel for frames, once, without waiting. No more than rawSlots
-// are copied, so the scheduler is not told.
-func (q *linuxRawQueue) receive(fd uintptr) (n int, no syscall.Errno) {
+// receive asks the kernel for want frames at most, once, without waiting. No more
+// than rawSlots are copied, so the scheduler is not told.
+func (q *linuxRawQueue) receive(fd uintptr, want int) (n int, no syscall.Errno) {
 	r := &q.reading
-	want := min(len(r.fs), rawSlots)
 	for i := range want {
 		h := &r.msgs[i].Hdr
 		h.SetControllen(int(unsafe.Sizeof(rawControl{})))
@@ -212,6 +224,28 @@ func (q *linuxRawQueue) take(n int) {
 		}
 		r.n++
 	}
+}
+
+// pack moves the caller's frames from number from on out of their slots, if all are
+// short and there is room for as many as fill the slots, and says whether the slots
+// can be read to again.
+func (q *linuxRawQueue) pack(from int) bool {
+	r := &q.reading
+	if r.n == len(r.fs) || rawPack-r.packed < rawSlots*rawShort {
+		return false
+	}
+	for i := from; i < r.n; i++ {
+		if len(r.fs[i].Data) > rawShort {
+			return false
+		}
+	}
+	for i := from; i < r.n; i++ {
+		at := rawSlots*rawSlot + r.packed
+		n := copy(r.slab[at:], r.fs[i].Data)
+		r.fs[i].Data = r.slab[at : at+n : at+n]
+		r.packed += (n + 63) &^ 63
+	}
+	return true
 }
 
 // tag is the tag that the kernel took out of the frame. Kernels before 3.14 do not

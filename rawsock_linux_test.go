@@ -69,11 +69,11 @@ func TestRawReadsNoMoreThanAskedAndKeepsTheRest(t *testing.T) {
 		rawSend(t, a, frame.Frame{Data: tapWire(byte(i), 64)})
 	}
 	at := 0
-	for _, ask := range []int{3, 1, 64, 64} { // of 64 it gives as many as it has room for
+	for _, ask := range []int{3, 1, 7, 64} {
 		fs := make([]frame.Frame, ask)
 		n, err := rawRead(t, b, fs)
 		require.NoError(t, err)
-		require.Equal(t, min(ask, 7, 12-at), n)
+		require.Equal(t, min(ask, 12-at), n)
 		for _, f := range fs[:n] {
 			assert.Equal(t, frame.Frame{Data: tapWire(byte(at), 64)}, f)
 			assert.Equal(t, len(f.Data), cap(f.Data), "an append would run into the next frame")
@@ -81,6 +81,43 @@ func TestRawReadsNoMoreThanAskedAndKeepsTheRest(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 12, at)
+}
+
+// Short frames are given many at a time, long ones six, and any mixture in order.
+func TestRawReadsAsMuchAsFits(t *testing.T) {
+	ns, a, b := rawPair(t)
+	tapIP(t, ns, "link", "set", "v0", "mtu", "9000")
+	tapIP(t, ns, "link", "set", "v1", "mtu", "9000")
+	for name, c := range map[string]struct {
+		size  func(i int) int
+		first int // frames of the first reading
+	}{
+		"short":       {func(i int) int { return 60 + i }, 100},
+		"full":        {func(i int) int { return 1514 }, 78}, // as many as there is room for, six by six
+		"just short":  {func(i int) int { return 2048 }, 60},
+		"just long":   {func(i int) int { return 2049 }, 6},
+		"long":        {func(i int) int { return 9000 }, 6},
+		"one is long": {func(i int) int { return 100 + 8000*(i%20/19) }, 24},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for i := range 100 {
+				rawSend(t, a, frame.Frame{Data: tapWire(byte(i), c.size(i))})
+			}
+			fs := make([]frame.Frame, 100)
+			for at := 0; at < 100; {
+				n, err := rawRead(t, b, fs)
+				require.NoError(t, err)
+				if at == 0 {
+					assert.Equal(t, c.first, n)
+				}
+				for i := range fs[:n] {
+					require.Equal(t, frame.Frame{Data: tapWire(byte(at), c.size(at))}, fs[i])
+					at++
+				}
+			}
+		})
+	}
+	assert.Zero(t, b.Lost())
 }
 
 // Every way in which a frame can hold tags arrives as the bytes that AppendWire

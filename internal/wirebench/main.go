@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ddfb540f/bridge"
@@ -30,8 +31,13 @@ import (
 func main() {
 	pairs := flag.Int("pairs", 5, "pairs of runs a line")
 	seconds := flag.Int("seconds", 1, "how long iperf3 sends in a run")
+	which := flag.String("lines", "", "only the lines whose name has this in it")
 	flag.Parse()
-	if err := measure(*pairs, *seconds); err != nil {
+	if why := netns.Missing("ip", "iperf3", "ethtool"); why != "" {
+		fmt.Fprintln(os.Stderr, "wirebench:", why)
+		os.Exit(1)
+	}
+	if err := measure(*pairs, *seconds, *which); err != nil {
 		fmt.Fprintln(os.Stderr, "wirebench:", err)
 		os.Exit(1)
 	}
@@ -61,9 +67,12 @@ var lines = []line{
 	{"tap-plain tap: cut on the way", byTAP(false), byTAP(true), false},
 }
 
-func measure(pairs, seconds int) error {
+func measure(pairs, seconds int, which string) error {
 	fmt.Printf("%-36s %9s %9s   %s\n", "TCP, one stream, Gbit/s", "Linux", "this", "ratio: median (least-most)")
 	for _, l := range lines {
+		if !strings.Contains(l.name, which) {
+			continue
+		}
 		var kernel, ours, ratios []float64
 		for range pairs {
 			k, err := run(line{a: byKernel, b: byKernel, off: l.off}, seconds)
