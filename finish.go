@@ -86,7 +86,7 @@ func (c *Caps) takes(f *frame.Frame) bool {
 }
 
 // needs says what has to be done to f. A frame that is too long whole may fit in
-// segments.
+// segments; one of a tunnel is cut always, since no cable can be told of it.
 func (c *Caps) needs(f *frame.Frame) (n need) {
 	if !c.TagAside && !f.Plain() {
 		n = needInline
@@ -97,7 +97,7 @@ func (c *Caps) needs(f *frame.Frame) (n need) {
 	if !c.Checksum {
 		n |= needSum
 	}
-	if f.Owed.GSO() && (!c.Checksum || !c.segments(f.Owed.GSOType) || c.MaxFrame != 0 && f.WireLen() > c.MaxFrame) {
+	if f.Owed.GSO() && (!c.Checksum || !c.segments(f.Owed.GSOType) || c.MaxFrame != 0 && f.WireLen() > c.MaxFrame || f.Tunnelled()) {
 		n |= needCut
 	}
 	return n

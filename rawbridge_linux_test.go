@@ -109,14 +109,20 @@ func (h *rawHosts) plug(b *bridge.Bridge, name string, vlans []bridge.VLAN, queu
 	return c
 }
 
-// tcp sends size random bytes from a to b and back, over one connection, and sees
-// that they arrive as they were.
+// tcp is tcpTo by b's address.
 func (h *rawHosts) tcp(size int) {
+	h.t.Helper()
+	h.tcpTo("10.9.0.2", size)
+}
+
+// tcpTo sends size random bytes from a to b and back, over one connection to an
+// address of b's, and sees that they arrive as they were.
+func (h *rawHosts) tcpTo(ip string, size int) {
 	h.t.Helper()
 	var l net.Listener
 	var there, here net.Conn
 	tapIn(h.t, h.b, func() (err error) {
-		l, err = net.Listen("tcp4", "10.9.0.2:0")
+		l, err = net.Listen("tcp4", ip+":0")
 		return err
 	})
 	defer l.Close()
@@ -240,6 +246,29 @@ func TestRawBridgeCarriesOffloadsOverATrunk(t *testing.T) {
 				assert.Equal(t, c.wrote.tcp.Load()+c.wrote.udp.Load(), c.wrote.tagged.Load())
 			}
 		})
+	}
+}
+
+// Super-frames of a tunnel between the hosts, which no cable can be told of, are cut on
+// their way.
+func TestRawBridgeCarriesTunnels(t *testing.T) {
+	h := newRawHosts(t)
+	for ns, ends := range map[string][3]string{h.a: {"10.9.0.1", "10.9.0.2", "10.10.0.1/24"}, h.b: {"10.9.0.2", "10.9.0.1", "10.10.0.2/24"}} {
+		tapIP(t, ns, "link", "add", "vx0", "type", "vxlan", "id", "5", "local", ends[0], "remote", ends[1], "dstport", "4789", "dev", "e0")
+		tapIP(t, ns, "address", "add", ends[2], "dev", "vx0")
+		tapIP(t, ns, "link", "set", "vx0", "up")
+	}
+	b := h.serve(bridge.Config{})
+	one, two := h.plug(b, "u0", nil, 1), h.plug(b, "u1", nil, 1)
+	h.tcpTo("10.10.0.2", 8<<20)
+	for _, c := range []*rawCounter{one, two} {
+		assert.Positive(t, c.read.tcp.Load(), "nothing came in one piece")
+		assert.Zero(t, c.wrote.tcp.Load(), "a super-frame of a tunnel was written")
+	}
+	for _, p := range b.Ports() {
+		s := p.Stats()
+		assert.Zero(t, s.Ingress.Dropped[bridge.DropBadOffload])
+		assert.Zero(t, s.Egress.Refused)
 	}
 }
 

@@ -254,9 +254,7 @@ func (r *RawSocket) Queues() []FrameIO { return append([]FrameIO(nil), r.others.
 //
 // A virtio_net_hdr has no words for a segmentation inside a tunnel such as VXLAN.
 // ReadFrames gives such a frame as one of TCP or UDP whose checksum begins at the
-// inner header, which a bridge drops (Frame.CheckOwed) and WriteFrames refuses: a
-// sender of tunnels has to cut before (ethtool -K eth0 tx-udp_tnl-segmentation off
-// tx-udp_tnl-csum-segmentation off, at its end of the cable).
+// inner header (Frame.Tunnelled), which WriteFrames refuses: a bridge cuts it first.
 func (r *RawSocket) Caps() Caps {
 	return Caps{TagAside: true, Checksum: true, TSO: true, USO: r.dev.uso(), Coalesce: true,
 		MaxFrame: MaxRawFrame, XmitProbe: "dev_queue_xmit"}

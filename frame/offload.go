@@ -110,6 +110,15 @@ const (
 // packet's. Segments are of 1 to 65534 bytes (65535 is GSO_BY_FRAGS to Linux); if they
 // are more than 128, their headers and Frames take at most four times the memory of
 // the payload.
+//
+// If the sum begins further behind, the packet is in a tunnel (Tunnelled): behind the
+// first IP header come UDP, to any port (VXLAN, Geneve, FOU and others), GRE without
+// checksum and sequence number, or, without more ado, IPv4 (protocol 4) or IPv6 (41).
+// The packet inside, no fragment either, has an IP header without options or extension
+// headers, which ends where the sum begins; it ends where the outer packet does, by the
+// lengths of both, and of the outer UDP. What stands in front of it is the tunnel's own,
+// of an even length, and is not read: the headers of a second tunnel in there would stay
+// as they are.
 func (f *Frame) CheckOwed() error {
 	if f.Owed.None() {
 		return nil
@@ -148,15 +157,19 @@ type layout struct {
 	end             int // of the payload; padding follows
 	segments        int
 	v6, udp         bool
+	tunnel          tunnel
 }
 
 // Numbers of IP protocols, which are IPv6's extension headers too.
 const (
 	protoHopByHop = 0
+	protoIPv4     = 4
 	protoTCP      = 6
 	protoUDP      = 17
+	protoIPv6     = 41
 	protoRouting  = 43
 	protoFragment = 44
+	protoGRE      = 47
 	protoAuth     = 51
 	protoDstOpts  = 60
 )
@@ -173,39 +186,39 @@ const (
 // goes by it stays in bounds even if somebody else writes to the frame.
 func (f *Frame) layout() (l layout, e OffloadError) {
 	o := &f.Owed
-	want := TypeIPv4
+	w := packetKind{TypeIPv4, protoTCP}
+	csum := tcpCsum
 	switch o.GSOType {
 	case GSOTCPv4, GSOTCPv4 | GSOECN:
 	case GSOTCPv6, GSOTCPv6 | GSOECN:
-		want = TypeIPv6
+		w.ip = TypeIPv6
 	case GSOUDP:
-		want, l.udp = 0, true
+		w, csum, l.udp = packetKind{0, protoUDP}, udpCsum, true
 	default:
 		return l, OffloadType
 	}
 	d := f.Data
 	t, at := f.network()
-	l.ip, l.v6 = at, t == TypeIPv6
-	if t != TypeIPv4 && t != TypeIPv6 || want != 0 && t != want {
-		return l, OffloadProtocol
-	}
-	var proto uint8
-	if l.v6 {
-		proto, e = l.readIPv6(d)
-	} else {
-		proto, e = l.readIPv4(d)
-	}
-	if e != 0 {
+	proto, e := l.readIP(d, t, at)
+	switch {
+	case e != 0:
 		return l, e
-	}
-	csum := tcpCsum
-	if l.udp {
-		csum = udpCsum
-	}
-	if (proto != protoTCP || l.udp) && (proto != protoUDP || !l.udp) || int(o.CsumStart) != l.l4 || int(o.CsumOffset) != csum {
+	case int(o.CsumOffset) != csum:
+		return l, OffloadProtocol
+	case int(o.CsumStart) != l.l4:
+		if e = l.enter(d, proto, int(o.CsumStart), w); e != 0 {
+			return l, e
+		}
+	case proto != w.proto || w.ip != 0 && t != w.ip:
 		return l, OffloadProtocol
 	}
 	return l, l.readTransport(d, int(o.GSOSize))
+}
+
+// A packetKind is what a packet that is to be cut has to be.
+type packetKind struct {
+	ip    EtherType // 0: either
+	proto uint8
 }
 
 // network gives the EtherType behind all tags (at most two more than the one that
@@ -230,6 +243,20 @@ func (f *Frame) from() int {
 		return 12 + TagLen
 	}
 	return 12
+}
+
+// readIP finds the end of the packet and what its IP header carries, for the EtherType
+// in front of it.
+func (l *layout) readIP(d []byte, t EtherType, at int) (proto uint8, e OffloadError) {
+	l.ip = at
+	switch t {
+	case TypeIPv4:
+		return l.readIPv4(d)
+	case TypeIPv6:
+		l.v6 = true
+		return l.readIPv6(d)
+	}
+	return 0, OffloadProtocol
 }
 
 // readIPv4 finds the end of the packet and the transport header.

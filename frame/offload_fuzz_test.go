@@ -18,13 +18,24 @@ import (
 // memory that is bounded, and joining them gives packets that are cut the same way.
 func FuzzFinish(f *testing.F) {
 	rnd := rand.New(rand.NewPCG(50, 1))
+	add := func(g frame.Frame) {
+		f.Add(g.Data, g.Owed.Flags, g.Owed.GSOType, g.Owed.HdrLen, g.Owed.GSOSize, g.Owed.CsumStart, g.Owed.CsumOffset, g.Lifted, uint32(g.Tag.TPID)<<16|uint32(g.Tag.TCI))
+	}
 	for _, sh := range shapes {
 		for _, tg := range taggings {
 			p := sh.packet
 			p.tags, p.payload, p.flags = tg, random(rnd, 300), []byte{psh, cwr, fin}[rnd.IntN(3)]
 			for _, size := range []int{0, 7, 100, 1000} {
-				g := p.build(size)
-				f.Add(g.Data, g.Owed.Flags, g.Owed.GSOType, g.Owed.HdrLen, g.Owed.GSOSize, g.Owed.CsumStart, g.Owed.CsumOffset, g.Lifted, uint32(g.Tag.TPID)<<16|uint32(g.Tag.TCI))
+				add(p.build(size))
+			}
+		}
+	}
+	for _, tn := range tunnels {
+		for _, sh := range tn.inside() {
+			p := sh.packet
+			p.payload, p.flags = random(rnd, 300), psh
+			for _, size := range []int{0, 100, 1000} {
+				add(tn.build(p, size, taggings[rnd.IntN(len(taggings))]))
 			}
 		}
 	}
@@ -60,6 +71,10 @@ func FuzzFinish(f *testing.F) {
 func fixDebt(t *testing.T, g *frame.Frame) {
 	end := packetEnd(g)
 	head := g.Data[:end]
+	if g.Tunnelled() {
+		fixTunnelDebt(t, head, g)
+		return
+	}
 	wire := (&frame.Frame{Data: head, Lifted: g.Lifted}).AppendWire(nil)
 	c, err := checkLoosely(wire)
 	require.NoError(t, err, "CheckOwed lets it pass")
@@ -108,10 +123,16 @@ func finishedLaw(t *testing.T, g *frame.Frame, fs []frame.Frame, form frame.Form
 	whole.Data = g.Data[:packetEnd(g)]
 	wire := whole.AppendWire(nil)
 	if frame.EtherType(binary.BigEndian.Uint16(wire[12:])).IsTag() || !g.Tag.Present() { // else check cannot tell
-		want := slowSegments(wire, int(g.Owed.GSOSize))
+		cut, hold := slowSegments, checkFinished
+		if g.Tunnelled() {
+			inner := innerOf(t, wire, g.OwedOnWire())
+			cut = func(wire []byte, size int) [][]byte { return slowTunnelSegments(wire, inner, size) }
+			hold = checkTunnelled
+		}
+		want := cut(wire, int(g.Owed.GSOSize))
 		require.Equal(t, len(want), len(fs))
 		for i := range fs {
-			checkFinished(t, &fs[i], g, form, want[i])
+			hold(t, &fs[i], g, form, want[i])
 		}
 	}
 	var c frame.Coalescer

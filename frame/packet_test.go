@@ -187,6 +187,8 @@ type checked struct {
 	ip, l4  int
 	v6      bool
 	proto   byte
+	src     []byte
+	dst     []byte
 	stream  string // addresses, ports and protocol
 	id      uint16
 	df      bool
@@ -200,7 +202,16 @@ type checked struct {
 // its lengths and checksums against the RFCs, step by step and slowly: it shares
 // nothing with the package. An error that matches errTransportSum comes with all
 // fields.
-func check(wire []byte) (c checked, err error) {
+func check(wire []byte) (checked, error) {
+	c, err := checkIP(wire)
+	if err != nil {
+		return c, err
+	}
+	return c, c.checkTransport(wire)
+}
+
+// checkIP is the part of check that reads the IP header.
+func checkIP(wire []byte) (c checked, err error) {
 	at := 12
 	for binary.BigEndian.Uint16(wire[at:]) == 0x8100 || binary.BigEndian.Uint16(wire[at:]) == 0x88a8 {
 		if at += 4; at+2 > len(wire) {
@@ -208,7 +219,6 @@ func check(wire []byte) (c checked, err error) {
 		}
 	}
 	c.ip = at + 2
-	var src, dst []byte
 	switch h := wire[c.ip:]; binary.BigEndian.Uint16(wire[at:]) {
 	case 0x0800:
 		if len(h) < 20 || len(h) < int(h[0]&15)*4 || h[0]>>4 != 4 || h[0]&15 < 5 {
@@ -225,7 +235,7 @@ func check(wire []byte) (c checked, err error) {
 			return c, errors.New("a fragment")
 		}
 		c.id, c.df, c.proto = binary.BigEndian.Uint16(h[4:]), h[6]&0x40 != 0, h[9]
-		src, dst, c.l4 = h[12:16], h[16:20], c.ip+len(header)
+		c.src, c.dst, c.l4 = h[12:16], h[16:20], c.ip+len(header)
 	case 0x86dd:
 		if len(h) < 40 || h[0]>>4 != 6 {
 			return c, errors.New("no IPv6 header")
@@ -234,7 +244,7 @@ func check(wire []byte) (c checked, err error) {
 			return c, fmt.Errorf("IPv6 says %d bytes of payload, there are %d", int(h[4])<<8|int(h[5]), len(h)-40)
 		}
 		c.v6, c.proto, c.l4 = true, h[6], c.ip+40
-		src, dst = h[8:24], h[24:40]
+		c.src, c.dst = h[8:24], h[24:40]
 		for c.proto == 0 || c.proto == 43 || c.proto == 60 {
 			if c.l4+8 > len(wire) {
 				return c, errors.New("ends in an extension header")
@@ -244,10 +254,10 @@ func check(wire []byte) (c checked, err error) {
 	default:
 		return c, errors.New("no IP packet")
 	}
-	return c, c.checkTransport(wire, src, dst)
+	return c, nil
 }
 
-func (c *checked) checkTransport(wire, src, dst []byte) error {
+func (c *checked) checkTransport(wire []byte) error {
 	if c.l4 > len(wire) {
 		return errors.New("ends in front of its transport header")
 	}
@@ -267,9 +277,9 @@ func (c *checked) checkTransport(wire, src, dst []byte) error {
 	default:
 		return fmt.Errorf("no TCP or UDP header (protocol %d, %d bytes)", c.proto, len(l4))
 	}
-	c.stream = fmt.Sprintf("%x %x %x %d", src, dst, l4[:4], c.proto)
+	c.stream = fmt.Sprintf("%x %x %x %d", c.src, c.dst, l4[:4], c.proto)
 	c.header, c.payload = wire[:c.l4+n], l4[n:]
-	pseudo := slices.Concat(src, dst, []byte{0, 0}, binary.BigEndian.AppendUint16(nil, uint16(len(l4))), []byte{0, 0, 0, c.proto})
+	pseudo := slices.Concat(c.src, c.dst, []byte{0, 0}, binary.BigEndian.AppendUint16(nil, uint16(len(l4))), []byte{0, 0, 0, c.proto})
 	c.pseudo = slowSum(pseudo, 0)
 	if slowSum(l4, uint32(c.pseudo)) != 0xffff || c.proto == udp && bytes.Equal(c.csum, []byte{0, 0}) {
 		return errTransportSum

@@ -15,7 +15,8 @@ type Form struct {
 // AppendFinished appends to fs the frame or frames that f becomes once its debts
 // are paid, and their bytes to buf: f with its checksum filled in, never as zero, or
 // its segments in order. They are those of Linux, byte for byte (skb_checksum_help,
-// tcp_gso_segment, __udp_gso_segment, inet_gso_segment, ipv6_gso_segment).
+// tcp_gso_segment, __udp_gso_segment, inet_gso_segment, ipv6_gso_segment,
+// skb_udp_tunnel_segment, gre_gso_segment).
 //
 // Every segment has the headers of f, with lengths and checksums of its own. IPv4's
 // identification goes up by one a segment, also with DF. TCP's sequence number goes
@@ -23,6 +24,14 @@ type Form struct {
 // checksum's place f has the sum over its pseudo header, the sender's affair, and
 // every segment's is reckoned from it. What would be one segment is f itself. With
 // Form.Checksum the frames owe their checksums still.
+//
+// In a tunnel every segment has the tunnel's headers too, with lengths of their own,
+// and the outer identification goes up like the inner. An outer UDP checksum of zero
+// stays zero; else the sum over the outer pseudo header stands there, and every
+// segment has a checksum, never zero, that is complete: also where the inner is owed
+// still, since what it will add is known before (Linux's local checksum offload). For
+// the same reason a frame in a tunnel that owes its inner checksum alone has its outer
+// one already.
 //
 // Results have no tag lifted: the tag is held aside as in f, or is put into the data.
 // Time and Tunnel are f's. f.Data stays as it is. buf grows once at most, and frames
@@ -39,7 +48,7 @@ func (f *Frame) AppendFinished(fs []Frame, buf []byte, form Form) ([]Frame, []by
 			if e != 0 {
 				return fs, buf
 			}
-			if l.segments > 1 {
+			if l.segments > 1 || l.tunnel.l4 != 0 {
 				return f.appendSegments(fs, buf, form, l)
 			}
 			end = l.end
@@ -145,21 +154,21 @@ const (
 // A cutter writes the headers of one segment after the other. It has summed up once
 // what they have in common.
 type cutter struct {
-	v6, udp         bool
-	ip, l4, payload int // where they stand in a segment
+	udp         bool
+	l4, payload int // where they stand in a segment
 
-	id     uint16 // of the next segment
+	ip     ipWriter
+	tunnel tunnelWriter
 	seq    uint32
 	flags  uint8
 	pseudo uint64 // the pseudo header without a length
-	ipSum  uint64 // the IPv4 header without length, identification and checksum
 	l4Sum  uint64 // the transport header without what differs, and pseudo
 }
 
 // newCutter reads the headers h, of a whole frame with the given layout, and clears
 // in them what is not the same in all segments.
 func newCutter(h []byte, l *layout, shift int) cutter {
-	c := cutter{v6: l.v6, udp: l.udp, ip: l.ip + shift, l4: l.l4 + shift, payload: l.payload + shift}
+	c := cutter{udp: l.udp, l4: l.l4 + shift, payload: l.payload + shift}
 	csum := c.l4 + tcpCsum
 	if c.udp {
 		csum = c.l4 + udpCsum
@@ -175,12 +184,9 @@ func newCutter(h []byte, l *layout, shift int) cutter {
 		h[c.l4+13] = 0
 	}
 	c.l4Sum = c.pseudo + sum(h[c.l4:])
-	if !c.v6 {
-		ip := h[c.ip:c.l4]
-		c.id = binary.BigEndian.Uint16(ip[4:])
-		clear(ip[2:6])
-		clear(ip[10:12])
-		c.ipSum = sum(ip)
+	c.ip = newIPWriter(h, l.ip+shift, c.l4, l.v6)
+	if l.tunnel.l4 != 0 {
+		c.tunnel = newTunnelWriter(h, l, shift)
 	}
 	return c
 }
@@ -188,7 +194,10 @@ func newCutter(h []byte, l *layout, shift int) cutter {
 // put writes to h, a copy of the pattern, what is a segment's own.
 func (c *cutter) put(h []byte, first, last bool, payload []byte, check bool) {
 	length := c.payload - c.l4 + len(payload)
-	c.putIP(h[c.ip:], c.l4-c.ip+length)
+	c.ip.put(h, c.l4-c.ip.at+length)
+	if c.tunnel.l4 != 0 {
+		c.putTunnel(h, length)
+	}
 	l4 := h[c.l4:]
 	s := c.l4Sum + uint64(length)
 	at := tcpCsum
@@ -214,21 +223,46 @@ func (c *cutter) put(h []byte, first, last bool, payload []byte, check bool) {
 		return
 	}
 	v := ^fold(s + sum(payload))
-	if v == 0 && c.udp {
-		v = 0xffff // RFC 768: zero says that there is none
+	if v == 0 && (c.udp || first && last) {
+		v = 0xffff // RFC 768: zero says that there is none; a frame that stays whole never has it
 	}
 	binary.BigEndian.PutUint16(l4[at:], v)
 }
 
-// putIP writes the length of a packet to its header, and IPv4's identification and
+// An ipWriter writes to an IP header what is a segment's own.
+type ipWriter struct {
+	at  int // where it stands in a segment
+	v6  bool
+	id  uint16 // IPv4: of the next segment
+	sum uint64 // IPv4: the header without length, identification and checksum
+}
+
+// newIPWriter reads the header at h[at:end], and clears in it what is not the same in
+// all segments.
+func newIPWriter(h []byte, at, end int, v6 bool) ipWriter {
+	w := ipWriter{at: at, v6: v6}
+	ip := h[at:end]
+	if v6 {
+		clear(ip[4:6])
+		return w
+	}
+	w.id = binary.BigEndian.Uint16(ip[4:])
+	clear(ip[2:6])
+	clear(ip[10:12])
+	w.sum = sum(ip)
+	return w
+}
+
+// put writes the length of a packet to its header in h, and IPv4's identification and
 // checksum.
-func (c *cutter) putIP(ip []byte, length int) {
-	if c.v6 {
+func (w *ipWriter) put(h []byte, length int) {
+	ip := h[w.at:]
+	if w.v6 {
 		binary.BigEndian.PutUint16(ip[4:], uint16(length-ipv6Len))
 		return
 	}
 	binary.BigEndian.PutUint16(ip[2:], uint16(length))
-	binary.BigEndian.PutUint16(ip[4:], c.id)
-	binary.BigEndian.PutUint16(ip[10:], ^fold(c.ipSum+uint64(length)+uint64(c.id)))
-	c.id++
+	binary.BigEndian.PutUint16(ip[4:], w.id)
+	binary.BigEndian.PutUint16(ip[10:], ^fold(w.sum+uint64(length)+uint64(w.id)))
+	w.id++
 }

@@ -74,14 +74,7 @@ func TestAppendFinishedSegments(t *testing.T) {
 // checkFinished holds one result of AppendFinished for f against its wire form.
 func checkFinished(t *testing.T, got, f *frame.Frame, form frame.Form, want []byte) {
 	t.Helper()
-	require.False(t, got.Lifted)
-	require.Equal(t, []any{f.Tunnel, f.Time}, []any{got.Tunnel, got.Time})
-	if form.TagInline {
-		require.False(t, got.Tag.Present())
-	} else {
-		require.Equal(t, f.Tag, got.Tag)
-	}
-	require.Equal(t, len(got.Data), cap(got.Data), "an append to one frame would write over the next")
+	checkView(t, got, f, form)
 	wire := got.AppendWire(nil)
 	if !form.Checksum {
 		require.True(t, got.Owed.None())
@@ -104,6 +97,19 @@ func checkFinished(t *testing.T, got, f *frame.Frame, form frame.Form, want []by
 	require.Len(t, all, 1)
 	wire = all[0].AppendWire(nil)
 	require.True(t, bytes.Equal(wire, want) || c.proto == tcp && zeroSum(want), "finished later it is another frame")
+}
+
+// checkView holds all but bytes and debts of a result against f.
+func checkView(t *testing.T, got, f *frame.Frame, form frame.Form) {
+	t.Helper()
+	require.False(t, got.Lifted)
+	require.Equal(t, []any{f.Tunnel, f.Time}, []any{got.Tunnel, got.Time})
+	if form.TagInline {
+		require.False(t, got.Tag.Present())
+	} else {
+		require.Equal(t, f.Tag, got.Tag)
+	}
+	require.Equal(t, len(got.Data), cap(got.Data), "an append to one frame would write over the next")
 }
 
 // zeroSum reports a TCP checksum of 0, of which a frame finished alone makes 0xffff.
