@@ -20,7 +20,7 @@ const (
 	needs      = 1 << iota             // how many needs there are together
 )
 
-// A finished frame is one or more of Input.done: a view, with what it needed done.
+// A finished frame is one or more of finishing.done: a view, with what it needed done.
 type finished struct{ first, end int }
 
 // A parcel is a run of frames, as they are written, that stands for frames as they
@@ -33,52 +33,116 @@ type parcel struct {
 
 // finishing is the part of an Input that a batch uses for all this.
 type finishing struct {
-	parcels []parcel   // of the vector being written; empty: each frame stands for itself
 	known   []uint16   // by view and need: 1 plus the place in results, or 0
 	results []finished // in the order in which they were needed first
 	done    []frame.Frame
 	bytes   []byte // of done
 	joiner  frame.Coalescer
+	joined  bool // the joiner was used
+
+	// The vector being written.
+	odd     []uint16      // the views that the cable does not take as they are
+	ready   []frame.Frame // what it takes, where that differs from the views
+	parcels []parcel      // of ready; empty: each frame stands for itself
+	most    int           // how long ready was at most
+	idle    int           // batches since much of the scratch was needed
 }
 
-// maxIdleScratch is how much scratch memory for frames an Input keeps between
-// batches.
-const maxIdleScratch = 512 << 10
+// What an Input keeps of scratch memory between batches, beyond what it needed in one
+// of the last idleBatches.
+const (
+	maxIdleBytes  = 512 << 10
+	maxIdleFrames = 1024
+	idleBatches   = 256
+)
 
 // reset forgets a batch.
 func (fin *finishing) reset() {
-	if len(fin.parcels) > 0 {
-		fin.parcels = fin.parcels[:0]
+	if fin.joined {
 		fin.joiner.Release()
+		fin.joined = false
+	}
+	clear(fin.ready[:fin.most])
+	fin.ready, fin.parcels, fin.odd, fin.most = fin.ready[:0], fin.parcels[:0], fin.odd[:0], 0
+	if cap(fin.bytes) > maxIdleBytes || cap(fin.done) > maxIdleFrames || cap(fin.ready) > maxIdleFrames {
+		fin.shrink()
 	}
 	if len(fin.results) > 0 {
 		clear(fin.known)
 		clear(fin.done)
-		fin.known, fin.results, fin.done = fin.known[:0], fin.results[:0], fin.done[:0]
+		fin.known, fin.results, fin.done, fin.bytes = fin.known[:0], fin.results[:0], fin.done[:0], fin.bytes[:0]
 	}
-	if fin.bytes = fin.bytes[:0]; cap(fin.bytes) > maxIdleScratch {
-		fin.bytes = nil
+}
+
+// shrink lets go of large scratch memory that was not needed for a while: at once
+// would be to allocate it again for every batch of large frames.
+func (fin *finishing) shrink() {
+	if 2*len(fin.bytes) > cap(fin.bytes) || 2*len(fin.done) > cap(fin.done) {
+		fin.idle = 0
+		return
+	}
+	if fin.idle++; fin.idle == idleBatches {
+		fin.bytes, fin.done, fin.ready, fin.idle = nil, nil, nil, 0
 	}
 }
 
 // load gives the frames of a vector as the cable takes them. Most often that is as
 // they are.
 func (in *Input) load(q *queue, views []uint16, caps *Caps, tx *txCounters) []frame.Frame {
-	in.leaving, in.fin.parcels = in.leaving[:0], in.fin.parcels[:0]
-	asIs := true
+	fin := &in.fin
+	in.leaving, fin.odd, fin.parcels = in.leaving[:0], fin.odd[:0], fin.parcels[:0]
 	for _, i := range views {
 		f := &in.views[i]
 		in.leaving = append(in.leaving, *f)
-		asIs = asIs && caps.takes(f)
+		if !caps.takes(f) {
+			fin.odd = append(fin.odd, i)
+		}
 	}
-	switch {
-	case !asIs:
-		return in.finish(q, views, caps, tx)
-	case caps.Coalesce && len(views) > 1:
-		return in.join(caps)
+	fs, weights := in.leaving, []uint16(nil)
+	if len(views) > 1 && caps.joins() {
+		fin.joined = true
+		fin.joiner.MaxFrame = caps.MaxFrame
+		fs, weights = fin.joiner.Coalesce(fs)
 	}
-	return in.leaving
+	if len(fin.odd) == 0 && len(fs) == len(views) {
+		return fs
+	}
+	return in.finish(q, fs, weights, caps, tx)
 }
+
+// finish does what the frames need, and leaves out those that the cable cannot take
+// even so. weights is of how many each was joined, nil if there was no joining; what
+// the cable does not take as it is was not joined.
+func (in *Input) finish(q *queue, fs []frame.Frame, weights []uint16, caps *Caps, tx *txCounters) []frame.Frame {
+	fin := &in.fin
+	ready, odd := fin.ready[:0], fin.odd
+	for i := range fs {
+		f := &fs[i]
+		parts, p := fs[i:i+1], parcel{frames: 1, bytes: f.WireLen()}
+		switch {
+		case weights != nil && weights[i] > 1: // as long as its segments, less all headers but one
+			p.frames = int(weights[i])
+			p.bytes += (p.frames - 1) * int(f.OwedOnWire().HdrLen)
+		case !caps.takes(f):
+			if n := caps.needs(f); n != 0 {
+				parts = in.finished(odd[0], n)
+			}
+			odd = odd[1:]
+		}
+		if why := caps.lacks(parts); why != NotDropped {
+			in.refused(q.p, tx, 1, why)
+			continue
+		}
+		ready = append(ready, parts...)
+		p.end = len(ready)
+		fin.parcels = append(fin.parcels, p)
+	}
+	fin.ready, fin.most = ready, max(fin.most, len(ready))
+	return ready
+}
+
+// joins says whether small segments are to be joined for the cable.
+func (c *Caps) joins() bool { return c.Coalesce && c.TSO && c.Checksum && c.TagAside }
 
 // takes says whether the cable takes f as it is.
 func (c *Caps) takes(f *frame.Frame) bool {
@@ -109,27 +173,6 @@ func (c *Caps) segments(gso uint8) bool {
 		return c.USO
 	}
 	return c.TSO
-}
-
-// finish does what the frames need, and leaves out those that the cable cannot take
-// even so.
-func (in *Input) finish(q *queue, views []uint16, caps *Caps, tx *txCounters) []frame.Frame {
-	fs := in.leaving[:0]
-	for _, i := range views {
-		f := &in.views[i]
-		parts := in.views[i : i+1]
-		if n := caps.needs(f); n != 0 {
-			parts = in.finished(i, n)
-		}
-		if why := caps.lacks(parts); why != NotDropped {
-			in.refused(q.p, tx, 1, why)
-			continue
-		}
-		fs = append(fs, parts...)
-		in.fin.parcels = append(in.fin.parcels, parcel{len(fs), 1, f.WireLen()})
-	}
-	in.leaving = fs
-	return fs
 }
 
 // lacks says why the cable cannot take what became of a frame, or NotDropped.
@@ -175,25 +218,6 @@ func (in *Input) makeFinished(f *frame.Frame, n need) {
 	g.Data = fin.bytes[start:len(fin.bytes):len(fin.bytes)]
 	g.Tag, g.Lifted, g.Owed = frame.Tag{}, false, f.OwedOnWire()
 	fin.done = append(fin.done, g)
-}
-
-// join joins what follows one another. A joined frame is as long as those that it
-// was made of, less all their headers but one.
-func (in *Input) join(caps *Caps) []frame.Frame {
-	joiner := &in.fin.joiner
-	joiner.MaxFrame = caps.MaxFrame
-	fs, weights := joiner.Coalesce(in.leaving)
-	if len(fs) == len(in.leaving) {
-		return fs
-	}
-	for i := range fs {
-		w, bytes := int(weights[i]), fs[i].WireLen()
-		if w > 1 {
-			bytes += (w - 1) * int(fs[i].OwedOnWire().HdrLen)
-		}
-		in.fin.parcels = append(in.fin.parcels, parcel{i + 1, w, bytes})
-	}
-	return fs
 }
 
 // worth is what fs[from:to], as loaded, stand for. A parcel counts with its last

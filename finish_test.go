@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"runtime"
+	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -185,6 +188,36 @@ func TestJoinsWhatFollows(t *testing.T) {
 	balanced(t, l.b)
 }
 
+// A frame that the cable does not take as it is keeps no others from being joined, and
+// each is counted once.
+func TestJoinsBesideWhatIsCut(t *testing.T) {
+	l := newLab(t, bridge.Config{})
+	l.add(1, bridge.PortConfig{})
+	k := &keeper{recorder: newRecorder("joins", l.log)}
+	caps := offloads
+	caps.USO, caps.MaxFrame = false, 20_000
+	p, err := l.b.AddPort("joins", k, bridge.PortConfig{Caps: caps})
+	require.NoError(t, err)
+	whole, cut := tcpGSO(mac(100), mac(9), 9000, 1000), tcpGSO(mac(100), mac(8), 30_000, 1000)
+	cut.Data[34] = 99 // another port, so another stream
+	parts, _ := whole.AppendFinished(nil, nil, frame.Form{})
+	batch := append([]frame.Frame{}, parts[:4]...)
+	batch = append(batch, cut)
+	batch = append(batch, parts[4:]...)
+	batch = append(batch, etherN(mac(100), mac(7), 21_000), ether(mac(100), mac(7)))
+	require.NoError(t, l.p(1).SetMTU(65000))
+	require.NoError(t, p.SetMTU(65000))
+	require.NoError(t, l.p(1).Receive(batch...))
+	require.Len(t, k.got, 1+30+1)
+	assert.Equal(t, whole.Data, k.got[0].Data)
+	assert.Equal(t, whole.Owed, k.got[0].Owed)
+	e := p.Stats().Egress
+	assert.EqualValues(t, 12, e.Offered)
+	assert.EqualValues(t, 11, e.Sent)
+	assert.EqualValues(t, 1, e.Refused[bridge.DropTooLong])
+	balanced(t, l.b)
+}
+
 // What follows is joined in two, and refused in one: that many frames are lost.
 func TestJoinedRefused(t *testing.T) {
 	l := newLabN(t, bridge.Config{}, 1)
@@ -219,7 +252,9 @@ func TestFinishingAllocatesNothing(t *testing.T) {
 	b, err := bridge.New(bridge.Config{})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = b.Close() })
-	for name, caps := range map[string]bridge.Caps{"plain": {}, "sums": {TagAside: true, Checksum: true}, "all": offloads} {
+	for name, caps := range map[string]bridge.Caps{
+		"plain": {}, "aside": {TagAside: true}, "sums": {TagAside: true, Checksum: true}, "all": offloads,
+	} {
 		_, err := b.AddPort(name, newSink(), bridge.PortConfig{Caps: caps})
 		require.NoError(t, err)
 	}
@@ -228,9 +263,66 @@ func TestFinishingAllocatesNothing(t *testing.T) {
 	in := from.Input()
 	whole := tcpGSO(mac(100), mac(9), 60_000, 1448)
 	parts, _ := whole.AppendFinished(nil, nil, frame.Form{})
-	for name, batch := range map[string][]frame.Frame{"cut": {whole, whole}, "filled in": {tcpGSO(mac(100), mac(9), 1000, 0)}, "joined": parts} {
+	many := slices.Repeat([]frame.Frame{whole}, 6) // as many as a packet socket gives at once
+	for name, batch := range map[string][]frame.Frame{"cut": many, "filled in": {tcpGSO(mac(100), mac(9), 1000, 0)}, "joined": parts} {
 		carry := func() { _ = in.Receive(batch) }
 		carry()
 		assert.Zero(t, testing.AllocsPerRun(100, carry), name)
 	}
+}
+
+// What a batch of large frames needed is given back after a while of small ones, and
+// slows nothing down until then.
+func TestScratchIsGivenBack(t *testing.T) {
+	b, err := bridge.New(bridge.Config{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = b.Close() })
+	_, err = b.AddPort("plain", newSink(), bridge.PortConfig{})
+	require.NoError(t, err)
+	from, err := b.AddPort("from", newSink(), bridge.PortConfig{})
+	require.NoError(t, err)
+	in := from.Input()
+	hostile := slices.Repeat([]frame.Frame{tcpGSO(mac(100), mac(9), 60_000, 48)}, 64)
+	require.NoError(t, in.Receive(hostile))
+	bytes, frames := bridge.Scratch(in)
+	assert.Greater(t, bytes, 4<<20)
+	assert.Greater(t, frames, 50_000)
+	for range 256 {
+		require.NoError(t, in.Receive([]frame.Frame{ether(mac(100), mac(9))}))
+	}
+	bytes, frames = bridge.Scratch(in)
+	assert.LessOrEqual(t, bytes, 512<<10)
+	assert.LessOrEqual(t, frames, 3*1024)
+}
+
+// After a batch nothing holds on to the memory of its frames, in whatever form they
+// left by whatever port.
+func TestBatchIsForgotten(t *testing.T) {
+	b, err := bridge.New(bridge.Config{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = b.Close() })
+	for name, caps := range map[string]bridge.Caps{"all": offloads, "plain": {}, "sums": {TagAside: true, Checksum: true}, "short": {MaxFrame: 60}} {
+		_, err := b.AddPort(name, newSink(), bridge.PortConfig{Caps: caps})
+		require.NoError(t, err)
+	}
+	from, err := b.AddPort("from", newSink(), bridge.PortConfig{})
+	require.NoError(t, err)
+	in := from.Input()
+	var held atomic.Int32
+	func() {
+		whole := aside(tcpGSO(mac(100), mac(9), 8000, 1000), frame.TypeDot1Q, 5)
+		other := tcpGSO(mac(100), mac(7), 3000, 1000)
+		batch, _ := other.AppendFinished([]frame.Frame{whole, tcpGSO(mac(100), mac(8), 1000, 0), ether(mac(100), mac(9))}, nil, frame.Form{})
+		for i := range batch {
+			held.Add(1)
+			data := new([16 << 10]byte) // an allocation of its own
+			batch[i].Data = data[:copy(data[:], batch[i].Data)]
+			runtime.AddCleanup(data, func(int) { held.Add(-1) }, 0)
+		}
+		_ = in.Receive(batch)
+	}()
+	require.Eventually(t, func() bool {
+		runtime.GC()
+		return held.Load() == 0
+	}, 10*1e9, 1e6, "%d frames are held", held.Load())
 }

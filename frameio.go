@@ -9,8 +9,9 @@ import "github.com/ddfb540f/bridge/frame"
 //
 // Faults that pass (EINTR, EAGAIN, ENOBUFS) are absorbed by the FrameIO. An
 // interface that is down ends nothing: ReadFrames answers an error matching ENETDOWN,
-// again and again while it is down, and the port has no carrier until frames come or
-// ReadFrames waits for some.
+// each time and at once while it is down, and the port has no carrier until frames
+// come or ReadFrames waits for some (for a tenth of a second, to be told from a
+// ReadFrames that is slow).
 // Package frameio/frameiotest holds the suite that every FrameIO has to pass.
 type FrameIO interface {
 	// ReadFrames waits for at least one frame, sets fs[:n] and returns n. It sets
@@ -45,7 +46,7 @@ type Caps struct {
 	Checksum, TSO, USO bool
 
 	// Coalesce: TCP segments that come in small and follow one another are joined
-	// into one frame that owes its segmentation. It needs TSO.
+	// into one frame that owes its segmentation. It needs TSO and TagAside.
 	Coalesce bool
 
 	// MaxFrame is the longest wire form taken, in bytes; 0 is no limit but the

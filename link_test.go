@@ -112,3 +112,27 @@ func TestPortFollowsItsInterface(t *testing.T) {
 		l.end()
 	})
 }
+
+// A cable that is down keeps nobody from ending another one whose driver is stuck.
+func TestStuckCableBesideOneThatIsDown(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		l := newServeLab(t, bridge.Config{AgeingTime: new(300 * time.Millisecond)}, 2)
+		down := &downIO{recorder: newRecorder("down", new(tape)), down: make(chan struct{})}
+		down.set(true)
+		_, err := l.b.AddPort("down", down, bridge.PortConfig{})
+		require.NoError(t, err)
+		stuck := &badIO{recorder: newRecorder("stuck", new(tape))}
+		stuck.write = func([]frame.Frame) (int, error) {
+			<-stuck.closed
+			return 0, net.ErrClosed
+		}
+		p, err := l.b.AddPort("stuck", stuck, bridge.PortConfig{})
+		require.NoError(t, err)
+		l.send("p1", ether(frame.Broadcast, mac(1)))
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		assert.Error(t, p.Info().Failed)
+		assert.Equal(t, []string{"p2"}, l.send("p1", ether(frame.Broadcast, mac(1)))[:1])
+		l.end()
+	})
+}

@@ -136,11 +136,11 @@ func (b *Bridge) Stats() (s HostStats) {
 	s.Egress = h.tx.ledger()
 	s.RxPackets, s.RxBytes, s.Multicast = h.rxFrames.Load(), h.rxBytes.Load(), h.mcast.Load()
 	s.FDBRefused = b.fdb.refused.Load()
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	if c := h.cable.Load(); c != nil {
 		s.Ingress.Lost = lostBefore(c.lost)
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.retired.addTo(&s.Ingress)
 	s.TxBytes = h.retired.bytes.Load()
 	for _, in := range h.inputs {

@@ -230,7 +230,7 @@ func (x *tx) followCable(p *Port) {
 }
 
 // patrol ends the cables whose driver has kept one batch from ending since the last
-// patrol. Serve calls it, driverPatience apart.
+// patrol. Serve calls it, driverPatience apart, whatever else there is to do.
 func (b *Bridge) patrol() {
 	for _, in := range b.registered() {
 		epoch := in.epoch.Load()

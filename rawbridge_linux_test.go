@@ -328,10 +328,6 @@ func TestRawBridgeFollowsTheLink(t *testing.T) {
 	rawAwaitUp(t, h.b, "e0")
 	h.tcp(1 << 10)
 	tapIP(t, h.u, "link", "del", "u1")
-	for k := range events {
-		if k == bridge.EventPortFailed {
-			break
-		}
-	}
+	require.Eventually(t, func() bool { return b.Port("u1").Info().Failed != nil }, 10*time.Second, time.Millisecond)
 	assert.ErrorIs(t, b.Port("u1").Info().Failed, bridge.ENODEV)
 }

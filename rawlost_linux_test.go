@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -29,8 +30,8 @@ func TestRawRefusesOneFrameAndTakesTheNext(t *testing.T) {
 		"too long":               {frame.Frame{Data: tapWire(0, 1515)}, bridge.DropTooLong},
 		"longer than any":        {frame.Frame{Data: tapWire(0, bridge.MaxRawFrame+1)}, bridge.DropTooLong},
 		"longer than any by tag": {frame.Frame{Data: tapWire(0, bridge.MaxRawFrame-3), Tag: rawQ}, bridge.DropTooLong},
-		"owes beyond its end":    {beyond, bridge.DropBadOffload},
-		"owes what nobody knows": {unknown, bridge.DropBadOffload},
+		"owes beyond its end":    {beyond, bridge.DropNoOffload},
+		"owes what nobody knows": {unknown, bridge.DropNoOffload},
 	} {
 		fs := []frame.Frame{good, c.bad, good}
 		n, err := a.WriteFrames(fs)
@@ -45,30 +46,66 @@ func TestRawRefusesOneFrameAndTakesTheNext(t *testing.T) {
 	}
 }
 
-// A qdisc without room is ErrQueueFull, and frames pass again when it has some.
-func TestRawQueueFull(t *testing.T) {
+// A qdisc drops what it has no room for, a frame at a time, and frames pass again
+// when it has some.
+func TestRawQdiscFull(t *testing.T) {
 	ns, a, b := rawPair(t)
 	rawTC(t, ns, "qdisc", "add", "dev", "v0", "root", "tbf", "rate", "8kbit", "burst", "1600", "limit", "3000")
-	var fs []frame.Frame
+	var taken []byte
 	for i := range 20 {
-		fs = append(fs, frame.Frame{Data: tapWire(byte(i), 1000)})
+		n, err := a.WriteFrames([]frame.Frame{{Data: tapWire(byte(i), 1000)}})
+		if err == nil {
+			require.Equal(t, 1, n)
+			taken = append(taken, byte(i))
+			continue
+		}
+		var refused *bridge.FrameError
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, bridge.DropQueueFull, refused.Reason)
 	}
-	n, err := a.WriteFrames(fs)
-	assert.ErrorIs(t, err, bridge.ErrQueueFull)
-	assert.Less(t, n, len(fs))
-	require.Positive(t, n, "the burst and the limit have room for some")
-	n2, err := a.WriteFrames(fs[n+1:])
-	assert.ErrorIs(t, err, bridge.ErrQueueFull)
-	assert.Zero(t, n2)
+	require.NotEmpty(t, taken, "the burst and the limit have room for some")
+	require.Less(t, len(taken), 20)
 	rawTC(t, ns, "qdisc", "del", "dev", "v0", "root") // drops what it holds
 	rawSend(t, a, frame.Frame{Data: tapWire(100, 1000)})
-	for i := 0; ; i++ { // of the frames taken, those that the qdisc let go
-		f := rawCollect(t, b, 1)[0]
-		if f.Data[11] == 100 {
-			break
+	for f := range slices.Values(taken) { // those that the qdisc let go
+		got := rawCollect(t, b, 1)[0]
+		if got.Data[11] == 100 {
+			return
 		}
-		require.Less(t, i, n, "a frame that was not taken came")
-		assert.Equal(t, fs[i].Data, f.Data)
+		assert.Equal(t, tapWire(f, 1000), got.Data)
+	}
+	assert.Equal(t, tapWire(100, 1000), rawCollect(t, b, 1)[0].Data)
+}
+
+// One frame that the device drops, as a veth does whose other end has a smaller MTU,
+// costs no other frame of the batch.
+func TestRawDropsOneOfABatch(t *testing.T) {
+	ns, a, b := rawPair(t)
+	tapIP(t, ns, "link", "set", "v1", "mtu", "1400")
+	br, err := bridge.New(bridge.Config{})
+	require.NoError(t, err)
+	defer br.Close()
+	_, err = br.AddPort("v0", a, bridge.PortConfig{Caps: a.Caps()})
+	require.NoError(t, err)
+	in, err := br.AddPort("in", newSink(), bridge.PortConfig{})
+	require.NoError(t, err)
+	var batch []frame.Frame
+	for i := range 20 {
+		size := 100
+		if i == 3 {
+			size = 1460
+		}
+		batch = append(batch, frame.Frame{Data: tapWire(byte(i), size)})
+	}
+	require.NoError(t, in.Receive(batch...))
+	e := br.Port("v0").Stats().Egress
+	assert.EqualValues(t, 1, e.Refused[bridge.DropQueueFull])
+	assert.EqualValues(t, 19, e.Sent)
+	for i, f := range rawCollect(t, b, 19) {
+		if i >= 3 {
+			i++
+		}
+		assert.Equal(t, batch[i].Data, f.Data)
 	}
 }
 

@@ -168,7 +168,8 @@ var (
 	errRawDown    = errors.New("the interface is down")
 	errRawForm    = &FrameError{Reason: DropDriver, Err: errors.New("shorter than its header and tag")}
 	errRawLong    = &FrameError{Reason: DropTooLong, Err: errors.New("longer than the interface's MTU and a tag of TPID 0x8100")}
-	errRawOffload = &FrameError{Reason: DropBadOffload, Err: errors.New("owes a checksum or a segmentation that the kernel cannot do: one that is not there, or inside a tunnel")}
+	errRawDropped = &FrameError{Reason: DropQueueFull, Err: errors.New("dropped by the device or its queueing discipline")}
+	errRawOffload = &FrameError{Reason: DropNoOffload, Err: errors.New("owes a checksum or a segmentation that the kernel cannot do: one that is not there, or inside a tunnel")}
 	errRawKernel  = &FrameError{Reason: DropDriver, Err: EINVAL}
 )
 
@@ -228,11 +229,12 @@ func (e *rawEnd) Close() error { return rawError("close", e.dev.name(), e.q.clos
 func (r *RawSocket) ReadFrames(fs []frame.Frame) (n int, err error) { return r.first.ReadFrames(fs) }
 
 // WriteFrames sends fs by the interface, through its queueing discipline, with a
-// system call for 64 frames. Where that discipline, the device or SndBuf has no
-// room, it answers ErrQueueFull (the frame that was tried may be counted as
-// dropped there). A *FrameError refuses a frame that is shorter than its header
-// and tag; one that owes what the kernel cannot do (DropBadOffload), see Caps; and
-// one that is too long (DropTooLong): without a segmentation owed the kernel sends
+// system call for 64 frames. Where SndBuf has no room it answers ErrQueueFull. A
+// *FrameError is for one frame: one that the discipline, a filter or the device
+// dropped (DropQueueFull; it may count it twice), such as a veth whose other end has
+// a smaller MTU; one that is shorter than its header and tag; one that owes what the
+// kernel cannot do (DropNoOffload), see Caps; and one that is too long (DropTooLong):
+// without a segmentation owed the kernel sends
 // the MTU and an Ethernet header, and 4 bytes more only for a tag of TPID 0x8100,
 // neither for 0x88a8 nor for a second tag. The error matches ENETDOWN while the
 // interface is down, net.ErrClosed after Close, and ENODEV as for ReadFrames.

@@ -222,6 +222,9 @@ func (q *linuxRawQueue) take(n int) {
 			Tag:  r.ctl[i].tag(&m.Hdr),
 			Owed: readVirtio(r.slab[at-virtioLen : at]),
 		}
+		if f := &r.fs[r.n]; f.WellFormed() {
+			f.OweChecksum() // what the network card joined (LRO); the slab is ours to write to
+		}
 		r.n++
 	}
 }
@@ -339,8 +342,10 @@ func (q *linuxRawQueue) load(fs []frame.Frame) (k int, refusal error) {
 // rawSendError is what WriteFrames answers for an error number (packet_snd).
 func rawSendError(no syscall.Errno, f *frame.Frame) error {
 	switch no {
-	case unix.EAGAIN, unix.ENOBUFS:
+	case unix.EAGAIN:
 		return ErrQueueFull
+	case unix.ENOBUFS:
+		return errRawDropped
 	case unix.ENETDOWN:
 		return errRawDown
 	case unix.EMSGSIZE:

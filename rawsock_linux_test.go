@@ -285,7 +285,7 @@ func TestRawTunnelledSuperFrames(t *testing.T) {
 	assert.Zero(t, n)
 	var fe *bridge.FrameError
 	require.ErrorAs(t, err, &fe)
-	assert.Equal(t, bridge.DropBadOffload, fe.Reason)
+	assert.Equal(t, bridge.DropNoOffload, fe.Reason)
 }
 
 // A TAP that another program holds: what that program writes is read here, and what
@@ -483,4 +483,25 @@ func TestRawDoesNotAllocate(t *testing.T) {
 	assert.Zero(t, testing.AllocsPerRun(1000, func() { _, _ = a.WriteFrames(refused) }), "refusing")
 	tapIP(t, ns, "link", "set", "v0", "down")
 	assert.Zero(t, testing.AllocsPerRun(1000, func() { _, _ = a.WriteFrames(plain) }), "while the interface is down")
+}
+
+// What a device hands over joined, its checksum known to be right, can be cut again: a
+// TAP stands in for a network card with LRO.
+func TestRawJoinedByTheDevice(t *testing.T) {
+	ns := tapNetns(t)
+	card := tapOpen(t, bridge.TAPConfig{Netns: ns, Up: true})
+	r := rawOpen(t, bridge.RawConfig{Name: card.Name(), Netns: ns})
+	want := tcpGSO(frame.MAC{2, 0, 0, 0, 0, 2}, frame.MAC{2, 0, 0, 0, 0, 1}, 4000, 1000)
+	whole := want
+	whole.Owed.GSOType = 0
+	joined, _ := whole.AppendFinished(nil, nil, frame.Form{})
+	joined[0].Owed = frame.Offload{GSOType: frame.GSOTCPv4, GSOSize: 1000, HdrLen: 54}
+	n, err := card.WriteFrames(joined)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	fs := make([]frame.Frame, 1)
+	_, err = rawRead(t, r, fs)
+	require.NoError(t, err)
+	require.NoError(t, fs[0].CheckOwed())
+	assert.Equal(t, want, fs[0])
 }

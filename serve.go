@@ -108,13 +108,16 @@ func (in *Input) pump(q *queue) error {
 		}
 		n, err := readFrames(q.io, fs)
 		q.asked.Store(0)
-		if n > 0 {
+		down := err != nil && isErrno(err, ENETDOWN)
+		if n > 0 && !down {
 			in.b.cableUp(q)
+		}
+		if n > 0 {
 			_ = in.Receive(fs[:n]) // what is refused is counted
 		}
 		switch {
 		case err == nil:
-		case !isErrno(err, ENETDOWN):
+		case !down:
 			return err
 		default: // nothing can be read: neither poll hard nor end
 			in.b.cableDown(q, err)
@@ -194,8 +197,13 @@ func (b *Bridge) poke() {
 func (b *Bridge) runTimers() {
 	timer := time.NewTimer(driverPatience)
 	defer timer.Stop()
+	patrol := time.Now().Add(driverPatience)
 	for {
-		wait := driverPatience
+		if now := time.Now(); !now.Before(patrol) {
+			b.patrol()
+			patrol = now.Add(driverPatience)
+		}
+		wait := time.Until(patrol)
 		if at, ok := b.NextTimer(); ok {
 			wait = min(max(at.Sub(b.clock()), time.Millisecond), wait)
 		}
@@ -210,9 +218,6 @@ func (b *Bridge) runTimers() {
 		case <-b.wake:
 			b.events.deliver()
 		case <-timer.C:
-			if wait == driverPatience {
-				b.patrol()
-			}
 			b.Tick(b.clock())
 		}
 	}

@@ -98,7 +98,7 @@ const (
 //
 // A frame that owes a checksum alone needs a place for it behind the Ethernet
 // header, nothing more (as in skb_partial_csum_set): what is summed is the sender's
-// affair. It must also hold with one more tag in front: offsets stay below 65532.
+// affair. It must also hold with two more tags in front: offsets stay below 65528.
 //
 // A frame that owes a segmentation has a whole chain of headers, of 512 bytes at
 // most: up to two more tags (0x8100, 0x88a8) in the data, behind one that is lifted
@@ -137,7 +137,7 @@ func (f *Frame) CheckOwed() error {
 // length. It gives 0 if all is well.
 func (f *Frame) checkRange() OffloadError {
 	o := &f.Owed
-	const most = 0xffff - TagLen
+	const most = 0xffff - 2*TagLen
 	header := f.from() + 2
 	end := int(o.CsumStart) + int(o.CsumOffset) + 2
 	switch {

@@ -74,6 +74,38 @@ func (f *Frame) AppendFinished(fs []Frame, buf []byte, form Form) ([]Frame, []by
 	return append(fs, g), buf
 }
 
+// OweChecksum has a frame that is to be cut, but whose checksum is filled in and known
+// to be right, owe that checksum too, as all that is to be cut does here: what a network
+// card joined by itself (LRO) comes like that. It writes the sum over the pseudo header
+// to the checksum's place, so Data must be the caller's to write to. Where there is no
+// such checksum it changes nothing, and CheckOwed refuses the frame.
+func (f *Frame) OweChecksum() {
+	o := &f.Owed
+	if o.Flags != 0 || !o.GSO() {
+		return
+	}
+	t, ip := f.network()
+	if t != TypeIPv4 && t != TypeIPv6 {
+		return
+	}
+	d := f.Data
+	var l layout
+	proto, e := l.readIP(d, t, ip)
+	at := tcpCsum
+	if proto == protoUDP {
+		at = udpCsum
+	}
+	if e != 0 || proto != protoTCP && proto != protoUDP || l.l4 > maxHeaders || l.end > len(d) || l.l4+at+2 > l.end {
+		return
+	}
+	addresses := d[ip+12 : ip+ipv4Len]
+	if l.v6 {
+		addresses = d[ip+8 : ip+ipv6Len]
+	}
+	binary.BigEndian.PutUint16(d[l.l4+at:], uint16(PseudoSum(addresses, nil, proto, l.end-l.l4)))
+	o.Flags, o.CsumStart, o.CsumOffset = NeedsCsum, uint16(l.l4), uint16(at)
+}
+
 // A prefix says how the bytes of a frame begin in another form: with the addresses,
 // perhaps a tag, then Data from a place behind them.
 type prefix struct {

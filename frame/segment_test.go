@@ -315,3 +315,28 @@ func ExampleFrame_AppendFinished() {
 	// 1502 bytes, owes nothing: true
 	// 158 bytes, owes nothing: true
 }
+
+// What a network card joined comes with its checksums filled in; made to owe them, it
+// is what its sender would have handed over.
+func TestOweChecksum(t *testing.T) {
+	eachPacket(t, 31, func(t *testing.T, p packet, size int) {
+		want := p.build(size)
+		f := want.Clone()
+		at := int(f.Owed.CsumStart + f.Owed.CsumOffset)
+		f.Data[at], f.Data[at+1] = 0x12, 0x34
+		f.Owed.Flags, f.Owed.CsumStart, f.Owed.CsumOffset = 0, 0, 0
+		require.Error(t, f.CheckOwed())
+		f.OweChecksum()
+		require.Equal(t, want, f)
+	})
+	for _, f := range []frame.Frame{
+		{Data: hex(addrs, 0x88b5, payload), Owed: frame.Offload{GSOType: 1, GSOSize: 5}},
+		{Data: hex(addrs, 0x0800, payload), Owed: frame.Offload{GSOType: 1, GSOSize: 5}},
+		{Data: hex(addrs, 0x86dd, payload), Owed: frame.Offload{GSOType: 4, GSOSize: 5}},
+		{Data: hex(addrs, 0x0800, payload)},
+	} {
+		g := f.Clone()
+		g.OweChecksum()
+		require.Equal(t, f, g)
+	}
+}
