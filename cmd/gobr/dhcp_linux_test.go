@@ -78,5 +78,6 @@ func TestDHCP(t *testing.T) {
 		assert.True(t, client.reaches(server.ip4))
 		_, out := gobr.end(t, os.Interrupt)
 		balanced(t, out)
+		neverFull(t, out, "tap0|veth0")
 	}
 }

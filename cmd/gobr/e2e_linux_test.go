@@ -92,6 +92,7 @@ func TestEveryPairOfPorts(t *testing.T) {
 	assert.Equal(t, exitOK, status)
 	assert.Empty(t, gobr.stderr())
 	balanced(t, out)
+	neverFull(t, out, "br0|tap[01]")
 	assert.ElementsMatch(t, []string{"veth0", "veth1"}, mid.interfaces(t))
 }
 
@@ -123,6 +124,7 @@ func TestPortOptionsThroughGobr(t *testing.T) {
 	_, out := gobr.end(t, os.Interrupt)
 	assert.Empty(t, gobr.stderr())
 	balanced(t, out)
+	neverFull(t, out, "br0|tap[01]")
 	assert.NotContains(t, out, "offload", "what a port does not take is not done for it")
 }
 

@@ -205,6 +205,83 @@ func TestMovedInterfaces(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(l.gobr.stderr(), "failed"), l.gobr.stderr())
 }
 
+// TAPs that are down when they leave for another network namespace pass frames once
+// they are up there: a port's, and the host's, without which nothing passes.
+func TestMovedWhileDown(t *testing.T) {
+	l := newLab(t)
+	moved := []host{newHost(t, 1, "br0"), newHost(t, 2, "tap0")}
+	for i, h := range []host{l.br0, l.tap0} {
+		h.ip(t, "link set "+h.dev+" down")
+		l.gobr.says(t, "gobr: "+h.dev+": down, it was up\n")
+		h.ip(t, "link set "+h.dev+" netns "+moved[i].Path())
+		l.gobr.says(t, "gobr: "+h.dev+": not in its network namespace any more, taken for up\n")
+		l.gobr.says(t, "gobr: "+h.dev+": up, it was down\n")
+		moved[i].ip(t, "link set "+h.dev+" up")
+		moved[i].address(t)
+		moved[i].reachesEventually(t, l.eth.ip4)
+	}
+	pingAll(t, append(moved, l.eth))
+
+	moved[1].ip(t, "link set tap0 down") // which its cable tells
+	assert.False(t, l.eth.reaches(moved[1].ip4))
+	moved[1].ip(t, "link set tap0 up")
+	moved[1].reachesEventually(t, l.eth.ip4)
+
+	moved[1].ip(t, "link set tap0 down") // back home it is followed again
+	moved[1].ip(t, "link set tap0 netns "+l.tap0.Path())
+	l.gobr.says(t, "gobr: tap0: down, it was up\n")
+	l.tap0.ip(t, "link set tap0 up")
+	l.gobr.says(t, "gobr: tap0: up, it was down\n")
+	l.tap0.address(t)
+	l.tap0.reachesEventually(t, l.eth.ip4)
+	l.end(t)
+	assert.Equal(t, 2, strings.Count(l.gobr.stderr(), "any more"), l.gobr.stderr())
+	assert.NotContains(t, l.gobr.stderr(), "failed")
+}
+
+// A host's TAP that is deleted while it is down does not leave the bridge down: not
+// while it is away, and not once there is another.
+func TestHostDeletedWhileDown(t *testing.T) {
+	l := newLab(t, "--reattach")
+	l.br0.ip(t, "link set br0 down")
+	l.gobr.says(t, "gobr: br0: down, it was up\n")
+	l.br0.ip(t, "link del br0")
+	l.gobr.says(t, "gobr: host failed: ")
+	l.gobr.says(t, "gobr: br0: up without a host\n")
+	l.tap0.reachesEventually(t, l.eth.ip4)
+	l.br0.tap(t)
+	l.gobr.says(t, "gobr: br0 is attached again\n")
+	l.br0.address(t)
+	l.br0.reachesEventually(t, l.eth.ip4)
+	pingAll(t, l.hosts())
+	l.end(t)
+}
+
+// A host's cable that ends while it is plugged in has ended, and one that cannot be
+// plugged in is tried again.
+func TestHostEndsWhilePluggedIn(t *testing.T) {
+	var h hostTAP
+	h.failed.Store(true)
+	assert.NoError(t, h.plugIn(func() error { return nil }))
+	assert.False(t, h.failed.Load())
+	assert.NoError(t, h.plugIn(func() error { h.failed.Store(true); return nil }))
+	assert.True(t, h.failed.Load())
+	h.failed.Store(false)
+	assert.Error(t, h.plugIn(func() error { return bridge.ENODEV }))
+	assert.True(t, h.failed.Load())
+}
+
+// A look that fails now and then is no reason to think that the interface has left.
+func TestOutOfSight(t *testing.T) {
+	var n outOfSight
+	for i, c := range []struct {
+		err  error
+		left bool
+	}{{bridge.ENODEV, false}, {nil, false}, {bridge.ENODEV, false}, {bridge.ENODEV, true}, {bridge.ENODEV, false}, {nil, false}, {bridge.ENODEV, false}, {bridge.ENODEV, true}} {
+		assert.Equal(t, c.left, n.left(c.err), i)
+	}
+}
+
 // What is missing is said in one line, and what is likely to be a mistake too.
 func TestSaysWhatIsWrong(t *testing.T) {
 	netnstest.Needs(t, "ip")

@@ -35,17 +35,45 @@ func (s *session) follow(ctx context.Context) {
 		case s.host == nil:
 		case !s.host.failed.Load():
 			s.followHost()
-		case s.o.reattach:
-			s.reattachHost()
+		default:
+			s.goOnWithoutHost()
+			if s.o.reattach {
+				s.reattachHost()
+			}
 		}
 	}
 }
 
-// followPort has the port be what its interface is. An interface that cannot be
-// asked has gone, which its cable tells, or is a TAP in another network namespace,
-// where it stays as it was.
+// leftBehind says that a TAP has left, and gives what it is taken for.
+func (s *session) leftBehind(name string, d device) device {
+	s.say("%s: not in its network namespace any more, taken for up", name)
+	d.up, d.carrier = true, true
+	return d
+}
+
+// outOfSight counts the looks in a row that failed. One may, of an interface that is
+// being deleted, which its cable tells, or renamed, or given another address.
+type outOfSight int
+
+// left says, once, that the interface of a cable that has not ended is out of sight:
+// a TAP in another network namespace.
+func (n *outOfSight) left(err error) bool {
+	if err == nil {
+		*n = 0
+		return false
+	}
+	*n++
+	return *n == 2
+}
+
+// followPort has the port be what its interface is. A TAP that has left its network
+// namespace is taken for up, whatever it was when it left: whether it is up there
+// its cable tells.
 func (s *session) followPort(p *port) {
 	d, err := look(p.cable)
+	if p.unseen.left(err) && !p.raw {
+		d, err = s.leftBehind(p.name, p.dev), nil
+	}
 	if err != nil || d == p.dev {
 		return
 	}

@@ -12,7 +12,8 @@ import (
 // but for failed.
 type hostTAP struct {
 	tap    *bridge.TAP
-	dev    device      // as it was seen last
+	dev    device // as it was seen last
+	unseen outOfSight
 	failed atomic.Bool // its cable has ended
 	lost   uint64      // by the TAPs that were here before
 	said   string      // the last reason why something is not as it should be
@@ -20,34 +21,58 @@ type hostTAP struct {
 
 // attachHost gives the host's TAP the bridge's MTU and plugs it in.
 func (s *session) attachHost(tap *bridge.TAP) error {
-	if err := tap.SetMTU(s.b.Info().MTU); err != nil {
-		return err
-	}
-	if err := s.b.AttachHost(tap, bridge.HostConfig{Caps: tap.Caps(), Lost: tap.Lost}); err != nil {
-		return err
-	}
-	if err := tap.SetUp(true); err != nil {
-		return err
-	}
-	d, err := look(tap)
+	return s.host.plugIn(func() error {
+		if err := tap.SetMTU(s.b.Info().MTU); err != nil {
+			return err
+		}
+		if err := s.b.AttachHost(tap, bridge.HostConfig{Caps: tap.Caps(), Lost: tap.Lost}); err != nil {
+			return err
+		}
+		if err := tap.SetUp(true); err != nil {
+			return err
+		}
+		d, err := look(tap)
+		if err != nil {
+			return err
+		}
+		s.host.tap, s.host.dev, s.host.unseen = tap, d, 0
+		return nil
+	})
+}
+
+// plugIn has attach plug in a cable, which may end before that returns: the event
+// that says so is not to be overwritten.
+func (h *hostTAP) plugIn(attach func() error) error {
+	h.failed.Store(false)
+	err := attach()
 	if err != nil {
-		return err
+		h.failed.Store(true)
 	}
-	s.host.tap, s.host.dev = tap, d
-	s.host.failed.Store(false)
-	return nil
+	return err
+}
+
+// goOnWithoutHost brings up a bridge that the host's TAP, which has ended, took down:
+// nobody else could, and every interface goes down before it is deleted.
+func (s *session) goOnWithoutHost() {
+	if h := s.host; !h.dev.up {
+		h.dev.up = true
+		s.tell(s.b.Name(), s.b.SetUp(true), "up without a host")
+	}
 }
 
 // followHost keeps the host's TAP and the bridge's own device one: what changes at
 // one changes at the other. As in Linux a bridge whose device is taken down carries
-// nothing.
+// nothing; one whose device has left its network namespace is taken for up.
 func (s *session) followHost() {
 	h := s.host
-	d, err := look(h.tap)
-	if err != nil {
-		return // it has gone, which its cable tells, or is in another namespace
-	}
 	name := h.tap.Name()
+	d, err := look(h.tap)
+	if h.unseen.left(err) {
+		d, err = s.leftBehind(name, h.dev), nil
+	}
+	if err != nil {
+		return
+	}
 	switch mtu := s.b.Info().MTU; {
 	case d.mtu != h.dev.mtu:
 		s.tell(name, s.b.SetMTU(d.mtu), "MTU %d, it was %d", d.mtu, h.dev.mtu)

@@ -26,6 +26,7 @@ type port struct {
 	joined *bridge.Port
 	cable  cable
 	dev    device // as the bridge was told
+	unseen outOfSight
 	past   ledgers
 	said   string // the last reason not to attach it again
 }
@@ -135,7 +136,7 @@ func (s *session) attach(p *port) error {
 	if err != nil {
 		return errors.Join(err, c.Close())
 	}
-	p.joined, p.cable, p.dev = joined, c, d
+	p.joined, p.cable, p.dev, p.unseen = joined, c, d, 0
 	for _, w := range p.warnings(c, d) {
 		s.say("warning: %s", w)
 	}

@@ -70,6 +70,8 @@ VLANS is one of
 MTU, link and, of --raw, address of every interface are followed within half a
 second. So is the bridge's MTU by the host's TAP; and what is set there, MTU, address,
 down or up, is set for the bridge: as in Linux nothing passes while it is down.
+A TAP that leaves its network namespace is followed no more, and taken for up, until
+it is back.
 
 Exit status: 0 after an interrupt or SIGTERM, 1 after a failure, 2 for a wrong
 command line. Making TAPs needs CAP_NET_ADMIN, --raw needs CAP_NET_RAW, entering a

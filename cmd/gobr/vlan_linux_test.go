@@ -110,6 +110,7 @@ func TestVLANsThroughGobr(t *testing.T) {
 	runAll(t, xs)
 	_, out := gobr.end(t, os.Interrupt)
 	balanced(t, out)
+	neverFull(t, out, "br0|tap10|trunk0")
 	assert.Empty(t, gobr.stderr())
 	assert.Regexp(t, `(?m)^[0-9a-f:]{17}  10 +vtrunk +dynamic `, out)
 	assert.Regexp(t, `(?m)^[0-9a-f:]{17}  20 +trunk0 +dynamic `, out)
