@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"slices"
+	"fmt"
+	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,8 +14,8 @@ import (
 	"github.com/ddfb540f/bridge/internal/netns"
 )
 
-// quiet is how long nothing has to happen for a frame to have arrived everywhere.
-const quiet = 100 * time.Millisecond
+// patience is how long anything may take.
+const patience = 10 * time.Second
 
 // real is the network with the kernel's interfaces. Each host is a network namespace
 // with an interface eth0, a TAP whose other end is a port of a switch; the cable
@@ -21,13 +23,13 @@ const quiet = 100 * time.Millisecond
 type real struct {
 	bridges  map[string]*bridge.Bridge
 	stations map[string]*bridge.RawSocket // what each host sends with and sees
+	sent     map[string]uint64            // by each host
 	spaces   []*netns.NS
 	stop     context.CancelFunc
 	served   sync.WaitGroup
 
-	mu    sync.Mutex // guards seen and last
-	seen  map[string]bool
-	last  time.Time // when something was seen
+	mu    sync.Mutex // guards the rest
+	seen  map[string]uint64
 	fails []error
 }
 
@@ -36,7 +38,8 @@ func newReal() (network, error) {
 		return nil, errors.New("-real " + why)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	r := &real{bridges: map[string]*bridge.Bridge{}, stations: map[string]*bridge.RawSocket{}, seen: map[string]bool{}, stop: stop}
+	r := &real{bridges: map[string]*bridge.Bridge{}, stations: map[string]*bridge.RawSocket{},
+		sent: map[string]uint64{}, seen: map[string]uint64{}, stop: stop}
 	if err := r.build(ctx); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -88,7 +91,21 @@ func (r *real) plugIn(name, sw, port string) error {
 	}
 	r.stations[name] = station
 	r.served.Go(func() { r.look(name, station) }) // ends when the station is closed
-	return nil
+	return awaitUp(ns, "eth0")
+}
+
+// awaitUp waits until an interface really sends: until a while after it was brought
+// up the kernel drops what it is given, without a word.
+func awaitUp(ns *netns.NS, name string) error {
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		text, err := ns.Run("ip", "link", "show", name)
+		if err != nil || !strings.Contains(text, "qdisc noop ") && strings.Contains(text, ",LOWER_UP>") {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%s does not come up: %s", name, text)
+		}
+	}
 }
 
 // connect lays the cable between the switches.
@@ -103,8 +120,10 @@ func (r *real) connect() error {
 	if _, err := ns.Run("ip", "link", "set", "up2", "up"); err != nil {
 		return err
 	}
-	time.Sleep(quiet) // until a new interface really sends
 	for i, end := range []string{"up1", "up2"} {
+		if err := awaitUp(ns, end); err != nil {
+			return err
+		}
 		raw, err := bridge.OpenRaw(bridge.RawConfig{Name: end, Netns: ns.Path()})
 		if err != nil {
 			return err
@@ -126,37 +145,66 @@ func (r *real) look(name string, station *bridge.RawSocket) {
 			return
 		}
 		r.mu.Lock()
-		for i := range fs[:n] {
-			r.seen[name] = r.seen[name] || fs[i].Type() == 0x88b5
-		}
-		r.last = time.Now()
+		r.seen[name] += uint64(n)
 		r.mu.Unlock()
 	}
 }
 
 func (r *real) Send(host string, f frame.Frame) (seen []string, err error) {
-	r.mu.Lock()
-	clear(r.seen)
-	r.last = time.Now()
-	r.mu.Unlock()
+	before, _ := r.state()
 	if _, err := r.stations[host].WriteFrames([]frame.Frame{f}); err != nil {
 		return nil, err
 	}
-	for {
-		time.Sleep(quiet / 10)
-		r.mu.Lock()
-		if time.Since(r.last) < quiet {
-			r.mu.Unlock()
-			continue
+	r.sent[host]++
+	after, err := r.settle()
+	for _, h := range hosts {
+		if after.seen[h.name] != before.seen[h.name] {
+			seen = append(seen, h.name)
 		}
-		for name := range r.seen {
-			seen = append(seen, name)
-		}
-		err = errors.Join(r.fails...)
-		r.mu.Unlock()
-		slices.Sort(seen)
-		return seen, err
 	}
+	return seen, err
+}
+
+// counts is how many frames were seen at every point of the network.
+type counts struct {
+	seen           map[string]uint64 // by a host
+	received, sent map[string]uint64 // by a port
+}
+
+// state gives the counts, and whether what was sent at one end of each cable has
+// been received at the other.
+func (r *real) state() (c counts, settled bool) {
+	r.mu.Lock()
+	c = counts{maps.Clone(r.seen), map[string]uint64{}, map[string]uint64{}}
+	r.mu.Unlock()
+	settled = true
+	for _, b := range r.bridges {
+		for _, p := range b.Ports() {
+			s, name := p.Stats(), b.Name()+" "+p.Name()
+			c.received[name], c.sent[name] = s.Ingress.Received, s.Egress.Sent
+			settled = settled && s.Ingress.Balance() == 0 && s.Egress.Balance() == 0
+		}
+	}
+	for _, h := range hosts {
+		port := h.sw + " " + h.port
+		settled = settled && c.received[port] == r.sent[h.name] && c.seen[h.name] == c.sent[port]
+	}
+	one, two := switches[0].name+" "+switches[0].up, switches[1].name+" "+switches[1].up
+	return c, settled && c.received[one] == c.sent[two] && c.received[two] == c.sent[one]
+}
+
+// settle waits until nothing is on its way: the counts agree, and stay as they are.
+func (r *real) settle() (counts, error) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		c, settled := r.state()
+		again, _ := r.state()
+		if settled && maps.Equal(c.seen, again.seen) && maps.Equal(c.received, again.received) && maps.Equal(c.sent, again.sent) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return c, errors.Join(r.fails...)
+		}
+	}
+	return counts{}, errors.New("a frame was lost on its way")
 }
 
 func (r *real) failed(err error) {
