@@ -235,7 +235,8 @@ func (b *Bridge) Ports() []*Port {
 	return ps
 }
 
-// SetTrace has every frame watched by t from the next batch on; nil ends it.
+// SetTrace has every frame watched by t from the next batch on; nil ends it. Batches
+// that are under way go on as they began.
 func (b *Bridge) SetTrace(t Trace) {
 	if t == nil {
 		b.trace.Store(nil)

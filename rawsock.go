@@ -66,9 +66,11 @@ const (
 // either end of the cable. A VLAN tag is held aside as it comes in (Frame.Tag), with
 // its own TPID.
 //
-// The kernel's own protocols still see what comes in: an interface that a
-// RawSocket serves should have no IP address and be no port of another bridge
-// (Warnings tells). What they send on the interface is not seen here, nor what is
+// The kernel's own protocols still see what comes in, unlike at a port of the Linux
+// bridge: an interface that a RawSocket serves should have no IP address and be no port
+// of another bridge (Warnings tells). Even without an address the kernel answers ARP
+// requests there for those of its other interfaces, such as the bridge's host: sysctl
+// net.ipv4.conf.eth0.arp_ignore=1 has it keep silent. What they send on the interface is not seen here, nor what is
 // written here.
 //
 // All methods may be called from several goroutines at once, but ReadFrames and

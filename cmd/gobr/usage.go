@@ -12,7 +12,10 @@ Ports, each named once:
                        path, or a name of ip netns
   --raw NAME[@NETNS]   a port: an interface that is there, such as eth0, one end of
                        a veth pair, or a TAP that another program holds. It should
-                       have no IP address: whatever it has belongs on the host
+                       have no IP address: whatever it has belongs on the host.
+                       Beside a host in the same namespace, sysctl
+                       net.ipv4.conf.NAME.arp_ignore=1 keeps the machine from
+                       answering ARP for it by the wrong interface
   --host NAME[@NETNS]  attach a host by a TAP of that name, which gets the bridge's
                        address and MTU: give it IP addresses to take part
   --port PORT=OPTION[=VALUE],...
