@@ -136,3 +136,29 @@ func TestStuckCableBesideOneThatIsDown(t *testing.T) {
 		l.end()
 	})
 }
+
+// The frames by which an interface tells that it is up again are not lost.
+func TestFirstFramesAfterDown(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		l := newServeLab(t, bridge.Config{}, 2)
+		cable := &badIO{recorder: newRecorder("nic", new(tape))}
+		reads := 0
+		cable.read = func(fs []frame.Frame) (int, error) {
+			switch reads++; reads {
+			case 1:
+				return 0, bridge.ENETDOWN
+			case 2:
+				fs[0] = ether(frame.Broadcast, mac(9))
+				return 1, nil
+			}
+			<-cable.closed
+			return 0, net.ErrClosed
+		}
+		p, err := l.b.AddPort("nic", cable, bridge.PortConfig{})
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.EqualValues(t, 1, p.Stats().Ingress.Used)
+		l.end()
+	})
+}

@@ -109,8 +109,9 @@ func (in *Input) pump(q *queue) error {
 		n, err := readFrames(q.io, fs)
 		q.asked.Store(0)
 		down := err != nil && isErrno(err, ENETDOWN)
-		if n > 0 && !down {
+		if n > 0 && !down && q.down.Load() {
 			in.b.cableUp(q)
+			in.b.afterwards() // these frames are to find the port as it is now
 		}
 		if n > 0 {
 			_ = in.Receive(fs[:n]) // what is refused is counted
