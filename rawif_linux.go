@@ -69,7 +69,7 @@ func rawState(fd uintptr) error {
 	case no != 0:
 		return &hintedErrno{no: no}
 	case *r.short()&unix.IFF_UP == 0:
-		return errRawDown
+		return errLinkDown
 	}
 	return nil
 }
@@ -125,7 +125,7 @@ func (t *linuxRaw) link() (up, carrier bool, err error) {
 	return up, carrier, err
 }
 
-func (t *linuxRaw) queues() (qs []rawQueue) {
+func (t *linuxRaw) queues() (qs []netEnd) {
 	for _, q := range t.qs {
 		qs = append(qs, q)
 	}

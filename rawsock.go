@@ -78,7 +78,7 @@ const (
 // had its name when it was opened, whatever it is called later.
 type RawSocket struct {
 	dev    rawDevice
-	first  *rawEnd
+	first  *netQueue
 	others []FrameIO
 }
 
@@ -87,7 +87,7 @@ var _ FrameIO = (*RawSocket)(nil)
 // rawDevice is what a system has to bring. Its errors are given their context
 // here.
 type rawDevice interface {
-	queues() []rawQueue
+	queues() []netEnd
 	close() error
 	name() string
 	address() (frame.MAC, error)
@@ -96,13 +96,6 @@ type rawDevice interface {
 	lost() uint64
 	warnings() []string
 	uso() bool // the kernel knows UDP that is still to be cut
-}
-
-// rawQueue is one of its queues.
-type rawQueue interface {
-	read(fs []frame.Frame) (int, error)
-	write(fs []frame.Frame) (int, error)
-	close() error
 }
 
 // OpenRaw opens an interface, which needs CAP_NET_RAW in the user namespace of its
@@ -122,9 +115,8 @@ func OpenRaw(cfg RawConfig) (*RawSocket, error) {
 		return nil, rawError("open", cfg.Name, err)
 	}
 	r := &RawSocket{dev: dev}
-	down := fmt.Errorf("%w: its interface is down (ip link set %s up)", ENETDOWN, cfg.Name)
 	for i, q := range dev.queues() {
-		end := &rawEnd{dev, q, rawError("read", cfg.Name, down), rawError("write to", cfg.Name, down)}
+		end := newNetQueue(dev, q, rawError)
 		if i == 0 {
 			r.first = end
 		} else {
@@ -164,10 +156,8 @@ func rawError(op, name string, err error) error {
 	return fmt.Errorf("bridge: %s raw socket %s: %w", op, name, err)
 }
 
-// What a rawQueue answers while its interface is down, and for frames that it or
-// the kernel does not take, made once: a refusal must not allocate.
+// What a RawSocket answers for frames that it or the kernel does not take, made once: a refusal must not allocate.
 var (
-	errRawDown    = errors.New("the interface is down")
 	errRawForm    = &FrameError{Reason: DropDriver, Err: errors.New("shorter than its header and tag")}
 	errRawLong    = &FrameError{Reason: DropTooLong, Err: errors.New("longer than the interface's MTU and a tag of TPID 0x8100")}
 	errRawDropped = &FrameError{Reason: DropQueueFull, Err: errors.New("dropped by the device or its queueing discipline")}
@@ -185,41 +175,6 @@ func rawRefusal(f *frame.Frame) error {
 	}
 	return nil
 }
-
-// rawEnd is one queue as a FrameIO.
-type rawEnd struct {
-	dev                 rawDevice
-	q                   rawQueue
-	downRead, downWrite error // while the interface is down, made once
-}
-
-func (e *rawEnd) ReadFrames(fs []frame.Frame) (n int, err error) {
-	n, err = e.q.read(fs)
-	switch err {
-	case nil:
-		return n, nil
-	case errRawDown:
-		return n, e.downRead
-	}
-	return n, rawError("read", e.dev.name(), err)
-}
-
-func (e *rawEnd) WriteFrames(fs []frame.Frame) (n int, err error) {
-	n, err = e.q.write(fs)
-	switch err.(type) {
-	case nil, *FrameError:
-		return n, err
-	}
-	switch err {
-	case ErrQueueFull:
-		return n, err
-	case errRawDown:
-		return n, e.downWrite
-	}
-	return n, rawError("write to", e.dev.name(), err)
-}
-
-func (e *rawEnd) Close() error { return rawError("close", e.dev.name(), e.q.close()) }
 
 // ReadFrames waits until a frame comes in at the interface and takes what there
 // is, with a system call for six frames: as many as fs has room for (78 of

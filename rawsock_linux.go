@@ -347,7 +347,7 @@ func rawSendError(no syscall.Errno, f *frame.Frame) error {
 	case unix.ENOBUFS:
 		return errRawDropped
 	case unix.ENETDOWN:
-		return errRawDown
+		return errLinkDown
 	case unix.EMSGSIZE:
 		return errRawLong
 	case unix.EINVAL, unix.ENOMEM:

@@ -87,7 +87,7 @@ type TAPConfig struct {
 // what it wants of these.
 type TAP struct {
 	dev    tapDevice
-	queues []*tapIO // the first is the TAP's own
+	queues []*netQueue // the first is the TAP's own
 }
 
 var _ FrameIO = (*TAP)(nil)
@@ -111,7 +111,7 @@ func OpenTAP(cfg TAPConfig) (*TAP, error) {
 	}
 	t := &TAP{dev: dev}
 	for _, end := range dev.ends() {
-		t.queues = append(t.queues, newTAPIO(dev, end))
+		t.queues = append(t.queues, newNetQueue(dev, end, tapError))
 	}
 	return t, nil
 }

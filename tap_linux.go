@@ -48,8 +48,8 @@ func newLinuxTAP(fds []int, ctl *os.File, virtio bool) (*linuxTAP, error) {
 	return t, nil
 }
 
-func (t *linuxTAP) ends() []tapEnd {
-	ends := make([]tapEnd, 0, len(t.queues))
+func (t *linuxTAP) ends() []netEnd {
+	ends := make([]netEnd, 0, len(t.queues))
 	for _, q := range t.queues {
 		ends = append(ends, q)
 	}

@@ -10,7 +10,7 @@ import (
 // tapDevice is what a system has to bring. Its errors are given their context
 // here.
 type tapDevice interface {
-	ends() []tapEnd // the queues, one at least
+	ends() []netEnd // the queues, one at least
 	carries() tapCarrying
 	close() error // of all queues
 	name() string
@@ -23,21 +23,11 @@ type tapDevice interface {
 	lost() uint64
 }
 
-// tapEnd is one queue.
-type tapEnd interface {
-	read(fs []frame.Frame) (int, error)
-	write(fs []frame.Frame) (int, error)
-	close() error
-}
-
 // tapCarrying is what frames may owe on their way through a TAP, in both directions.
 type tapCarrying struct {
 	offload bool // checksums, and the segmentation of TCP
 	uso     bool // of UDP too
 }
-
-// errTAPDown is what a tapEnd answers while its interface is down.
-var errTAPDown = errors.New("the interface is down")
 
 // What a TAP answers while it lives, made once: a refusal must not allocate.
 var (
@@ -60,49 +50,6 @@ func tapRefusal(f *frame.Frame, offload bool) error {
 	}
 	return nil
 }
-
-// tapIO is one queue of a TAP as a FrameIO.
-type tapIO struct {
-	dev tapDevice
-	end tapEnd
-
-	// While the interface is down, made once: a refusal must not allocate.
-	noRead, noWrite error
-}
-
-func newTAPIO(dev tapDevice, end tapEnd) *tapIO {
-	name := dev.name()
-	down := fmt.Errorf("%w: its interface is down (ip link set %s up)", ENETDOWN, name)
-	return &tapIO{dev: dev, end: end, noRead: tapError("read", name, down), noWrite: tapError("write to", name, down)}
-}
-
-func (q *tapIO) ReadFrames(fs []frame.Frame) (n int, err error) {
-	n, err = q.end.read(fs)
-	switch err {
-	case nil:
-		return n, nil
-	case errTAPDown:
-		return n, q.noRead
-	}
-	return n, tapError("read", q.dev.name(), err)
-}
-
-func (q *tapIO) WriteFrames(fs []frame.Frame) (n int, err error) {
-	n, err = q.end.write(fs)
-	switch err.(type) {
-	case nil, *FrameError:
-		return n, err
-	}
-	switch err {
-	case ErrQueueFull:
-		return n, err
-	case errTAPDown:
-		return n, q.noWrite
-	}
-	return n, tapError("write to", q.dev.name(), err)
-}
-
-func (q *tapIO) Close() error { return tapError("close", q.dev.name(), q.end.close()) }
 
 // ReadFrames waits until the kernel sends a frame on the interface and takes what
 // there is, one system call a frame, as many as fs has room for and 256 KB hold:

@@ -101,7 +101,7 @@ func (q *tapQueue) read(fs []frame.Frame) (int, error) {
 	switch {
 	case q.closed.Load() && r.n == 0:
 		return 0, net.ErrClosed
-	case err == errTAPDown:
+	case err == errLinkDown:
 		return 0, err
 	case err != nil || r.no == unix.EBADFD:
 		// The poller gives up a descriptor that is nothing but in error, which
@@ -118,7 +118,7 @@ func (q *tapQueue) receive() error {
 	r := &q.reading
 	for {
 		if q.link.down.Load() && q.link.stillDown(q) {
-			return errTAPDown
+			return errLinkDown
 		}
 		err := q.raw.Read(r.fn)
 		switch {
@@ -183,7 +183,7 @@ func (q *tapQueue) write(fs []frame.Frame) (int, error) {
 	if err == nil {
 		err = w.err
 	}
-	if err == errTAPDown {
+	if err == errLinkDown {
 		q.tap.wentDown()
 	}
 	return w.n, err
@@ -256,7 +256,7 @@ func tapWriteError(no syscall.Errno, f *frame.Frame) error {
 	case unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM:
 		return ErrQueueFull
 	case unix.EIO:
-		return errTAPDown
+		return errLinkDown
 	case unix.EMSGSIZE, unix.E2BIG:
 		return errTAPLong
 	case unix.EINVAL, unix.EFAULT:
