@@ -168,10 +168,12 @@ func (b *Bridge) publish(op, dev string, fn func(*tx) error) (*tx, error) {
 		return nil, err
 	}
 	x.settle()
-	for _, do := range x.before {
-		do()
-	}
-	b.cfg.Store(x.cfg)
+	b.events.holdWhile(func() {
+		for _, do := range x.before {
+			do()
+		}
+		b.cfg.Store(x.cfg)
+	})
 	return x, nil
 }
 

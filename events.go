@@ -93,6 +93,7 @@ type events struct {
 	lost       int
 	handlers   []*handler // replaced, never edited
 	delivering bool       // one deliverer at a time
+	held       bool       // the queue tells of a configuration not yet published
 	more       func()     // tells Serve that the queue is not empty
 }
 
@@ -140,6 +141,22 @@ func (q *events) post(e Event) {
 	q.pending.Store(true)
 }
 
+// holdWhile runs fn, which makes public what the events it posts tell of: nobody
+// hears of it before it can be seen.
+func (q *events) holdWhile(fn func()) {
+	hold := func(on bool) {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.held = on
+	}
+	hold(true)
+	fn()
+	hold(false)
+	if q.pending.Load() {
+		q.more() // who came to deliver in the meantime has gone
+	}
+}
+
 // deliver hands out what is queued, unless another call is doing so already, who
 // then sees these events too. A goroutine whose own work waits does so a few times
 // only, however fast others add to the queue; then the next one, or Serve, goes on.
@@ -160,7 +177,7 @@ func (q *events) deliver() {
 func (q *events) take() (batch []Event, first uint64, handlers []*handler) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.delivering || len(q.queue) == 0 {
+	if q.delivering || q.held || len(q.queue) == 0 {
 		return nil, 0, nil
 	}
 	if q.lost > 0 {

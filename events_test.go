@@ -147,6 +147,42 @@ func TestEventsCallBack(t *testing.T) {
 	})
 }
 
+// What an event tells of can be seen by then, whoever delivers it: here a goroutine
+// that looks for something to deliver all the time, beside the one that adds ports.
+func TestEventsTellWhatIsThere(t *testing.T) {
+	l := newLabN(t, bridge.Config{}, 1)
+	told := make(chan bool, 1) // whether the port that joined, or left, was there
+	l.b.Watch(func(e bridge.Event) {
+		if e.Kind == bridge.EventPortAdd || e.Kind == bridge.EventPortRemove {
+			told <- l.b.Port(e.Port) != nil
+		}
+	})
+	done := make(chan struct{})
+	var ticking sync.WaitGroup
+	ticking.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				l.b.Tick(l.clock.now())
+			}
+		}
+	})
+	hidden := 0
+	for range 500 {
+		p := l.add(2, bridge.PortConfig{})
+		if !<-told {
+			hidden++
+		}
+		require.NoError(t, l.b.RemovePort(p))
+		require.False(t, <-told, "it has left")
+	}
+	close(done)
+	ticking.Wait()
+	assert.Zero(t, hidden, "ports were told of before they were there")
+}
+
 // Several watchers see the same in the same order, the first watcher first; one
 // that has stopped sees nothing more, nor does one that stops itself.
 func TestEventsWatchers(t *testing.T) {
