@@ -1,0 +1,53 @@
+package qemu
+
+import (
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/ddfb540f/bridge"
+)
+
+// parseAddress takes "unix:PATH", or one of a host and a port with another name of a
+// network in front, apart. unix is what package net calls the network of a path.
+func parseAddress(text, inet, unix string) (network, at string, err error) {
+	name, at, _ := strings.Cut(text, ":")
+	switch {
+	case name == "unix" && at != "":
+		return unix, at, nil
+	case name == inet && at != "":
+		if _, _, err := net.SplitHostPort(at); err == nil {
+			return inet, at, nil
+		}
+	}
+	return "", "", fmt.Errorf("%w: %q is neither unix:PATH nor %s:HOST:PORT", bridge.EINVAL, text, inet)
+}
+
+// overStale binds a socket, in the place of one that nobody holds any more if its
+// path was left behind.
+func overStale(network, at string, bind func() error) error {
+	err := bind()
+	if err == nil || !strings.HasPrefix(network, "unix") || !inUse(err) {
+		return err
+	}
+	if info, bad := os.Lstat(at); bad != nil || info.Mode()&fs.ModeSocket == 0 || somebodyHolds(network, at) {
+		return err
+	}
+	if os.Remove(at) != nil {
+		return err
+	}
+	return bind()
+}
+
+// somebodyHolds reports whether a socket at a path is somebody's, as far as can be
+// known.
+func somebodyHolds(network, at string) bool {
+	conn, err := net.Dial(network, at)
+	if err == nil {
+		conn.Close()
+		return true
+	}
+	return !nobodyThere(err)
+}
