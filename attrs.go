@@ -36,9 +36,9 @@ type BridgeAttrs struct {
 	FDBFlush         bool    // remove the entries that are not static
 	FDBLocalVLAN0    *bool   // fdb_local_vlan_0: local entries stand at VLAN 0 only [Linux 6.18]
 
-	// Multiple spanning tree instances: accepted while no port has a VLAN. The
-	// instances are not built yet; the datapath rule is that port states are not
-	// looked at, only those of VLANs.
+	// MSTEnabled: port states are not looked at, only those of VLANs, which follow
+	// spanning tree instances (Port.SetMST, VLANGlobalAttrs.MSTI). Only while no port
+	// has a VLAN, also for the value that it has.
 	MSTEnabled *bool
 
 	// Multicast snooping is not built yet: these are kept, checked and dumped.

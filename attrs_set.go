@@ -40,7 +40,9 @@ func (x *tx) setBridge(a *BridgeAttrs) error {
 			i.ForwardDelay = min(max(i.ForwardDelay, 2*time.Second), 30*time.Second)
 		}
 	}
-	x.setVLANOptions(a)
+	if err := x.setVLANOptions(a); err != nil {
+		return err
+	}
 	if a.FDBLocalVLAN0 != nil {
 		x.setLocalVLAN0(*a.FDBLocalVLAN0)
 	}
@@ -69,16 +71,12 @@ func (x *tx) checkBridge(a *BridgeAttrs) (why string, no Errno) {
 		return "VLAN protocol must be 802.1Q or 802.1ad", EPROTONOSUPPORT
 	case a.VLANDefaultPVID != nil && *a.VLANDefaultPVID > frame.MaxVID:
 		return "default PVID must be 0 to 4094", EINVAL
-	case a.VLANStatsPerPort != nil && x.anyPortVLAN():
-		return "per-port VLAN statistics can't change while a port has a VLAN", EBUSY
 	case a.GroupFwdMask != nil && *a.GroupFwdMask&7 != 0:
 		return "bits 0 to 2 (STP, pause, LACP) can't be forwarded", EINVAL
 	case a.GroupAddress != nil && !goodGroupAddress(*a.GroupAddress):
 		return "group address must be 01:80:c2:00:00:0X, X not 1, 2 or 3", EINVAL
 	case a.FDBLocalVLAN0 != nil && !x.cfg.rules.localVLAN0:
 		return "fdb_local_vlan_0 is known from Linux 6.18 on", EINVAL
-	case a.MSTEnabled != nil && x.anyPortVLAN():
-		return "MST mode can't be changed while VLANs exist", EBUSY
 	case a.McastVLANSnooping != nil && *a.McastVLANSnooping && !*or(a.VLANFiltering, &i.VLANFiltering):
 		return "multicast snooping per VLAN needs VLAN filtering", EINVAL
 	case a.McastRouter != nil && (*a.McastRouter < 0 || *a.McastRouter > 2):
@@ -111,14 +109,13 @@ func (x *tx) anyPortVLAN() bool {
 	return false
 }
 
-// setVLANOptions changes what concerns VLANs. A group address that nobody set
-// follows the protocol while filtering is on.
-func (x *tx) setVLANOptions(a *BridgeAttrs) {
+// setVLANOptions changes what concerns VLANs. What wants ports without VLANs comes
+// behind the default PVID, which may take the last ones away. A group address that
+// nobody set follows the protocol while filtering is on.
+func (x *tx) setVLANOptions(a *BridgeAttrs) error {
 	i := &x.cfg.info
 	put(&i.VLANFiltering, a.VLANFiltering)
 	put(&i.VLANProtocol, a.VLANProtocol)
-	put(&i.VLANStatsPerPort, a.VLANStatsPerPort)
-	put(&i.MSTEnabled, a.MSTEnabled)
 	if a.VLANDefaultPVID != nil && *a.VLANDefaultPVID != i.VLANDefaultPVID {
 		old, new := i.VLANDefaultPVID, *a.VLANDefaultPVID
 		i.VLANDefaultPVID = new
@@ -127,6 +124,14 @@ func (x *tx) setVLANOptions(a *BridgeAttrs) {
 			vlanDev{x, pc.p}.moveDefault(old, new)
 		}
 	}
+	switch {
+	case a.VLANStatsPerPort != nil && x.anyPortVLAN():
+		return x.refuse(EBUSY, "per-port VLAN statistics can't change while a port has a VLAN")
+	case a.MSTEnabled != nil && x.anyPortVLAN():
+		return x.refuse(EBUSY, "MST mode can't be changed while VLANs exist")
+	}
+	put(&i.VLANStatsPerPort, a.VLANStatsPerPort)
+	put(&i.MSTEnabled, a.MSTEnabled)
 	if a.GroupAddress != nil {
 		i.GroupAddress = *a.GroupAddress
 		x.cfg.groupAddressSet = true
@@ -140,6 +145,7 @@ func (x *tx) setVLANOptions(a *BridgeAttrs) {
 	if !i.VLANFiltering {
 		i.McastVLANSnooping = false
 	}
+	return nil
 }
 
 // setMcast keeps what is only dumped yet.

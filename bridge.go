@@ -126,7 +126,7 @@ func New(c Config) (*Bridge, error) {
 
 // firstConfig is Linux's defaults.
 func (b *Bridge) firstConfig(c *Config) *config {
-	cfg := &config{rules: rulesOf(c.Kernel), self: new(vlanGroup), byNum: make([]*portConf, 1)}
+	cfg := &config{rules: rulesOf(c.Kernel), self: new(vlanGroup), masters: new(vlanMasters), byNum: make([]*portConf, 1)}
 	cfg.info = BridgeInfo{
 		Name: b.name, AddressAuto: true, MTU: defaultMTU, MTUAuto: true, Up: !c.Down, Carrier: true,
 		AgeingTime: 300 * time.Second, ForwardDelay: 15 * time.Second, HelloTime: 2 * time.Second, MaxAge: 20 * time.Second,
@@ -364,6 +364,7 @@ func (b *Bridge) RemovePort(p *Port) error {
 			return x.refuse(EINVAL, "not a port of this bridge")
 		}
 		x.own()
+		pc.vlans.each(x.leaveVLAN)
 		x.cfg.byNum[p.num] = nil
 		x.cfg.ports = slices.DeleteFunc(x.cfg.ports, func(q *portConf) bool { return q == pc })
 		for _, q := range x.cfg.ports {

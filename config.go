@@ -19,9 +19,10 @@ type config struct {
 	groupAddressSet bool // somebody set the group address: it no longer follows the VLAN protocol
 	info            BridgeInfo
 	self            *vlanGroup
-	ports           []*portConf // newest first: the order in which floods visit them
-	byNum           []*portConf // by port number; nil where there is none
-	timerAt         stamp       // when the first forward delay timer is due; 0: none runs
+	masters         *vlanMasters // what the members of each VLAN have in common
+	ports           []*portConf  // newest first: the order in which floods visit them
+	byNum           []*portConf  // by port number; nil where there is none
+	timerAt         stamp        // when the first forward delay timer is due; 0: none runs
 }
 
 // portConf is one port's part of a config, as immutable. What the datapath reads
@@ -58,6 +59,8 @@ const (
 	flagProxyARP
 	flagUp      // the device is administratively up
 	flagCarrier // and has a carrier
+
+	flagLink = flagUp | flagCarrier // what it takes to send; with MST a port without it is not DISABLED
 )
 
 func (f portFlags) has(x portFlags) bool { return f&x != 0 }
@@ -208,8 +211,12 @@ func (x *tx) edit(p *Port) *portConf {
 	return &c
 }
 
-// setState writes a port's state.
+// setState writes a port's state, which with MST is also that of its VLANs in
+// instance 0, whether it changes or not (br_set_state).
 func (x *tx) setState(p *Port, s PortState) {
+	if x.cfg.info.MSTEnabled {
+		vlanDev{x, p}.setInstance(0, s)
+	}
 	pc := x.edit(p)
 	if pc.info.State == s {
 		return

@@ -17,7 +17,7 @@ const (
 	DropBadOffload  // what the frame says it owes is not possible
 	DropTaggedRunt  // ends right behind its VLAN tag (skb_vlan_untag)
 	DropNotServed   // the port has left, or the bridge is closed
-	DropHostDown    // the bridge's own device is down (ENETDOWN)
+	DropHostDown    // the bridge's own device is down (ENETDOWN), or has no carrier
 	DropHostTooLong // longer than the bridge device's MTU allows (EMSGSIZE)
 
 	// br_handle_frame and br_handle_frame_finish.
@@ -36,7 +36,7 @@ const (
 
 	// Egress, per device.
 	DropTooLong   // longer than the port's MTU allows (is_skb_forwardable)
-	DropPortDown  // the port's device is down (is_skb_forwardable)
+	DropPortDown  // the port's device is down (is_skb_forwardable), or has no carrier
 	DropNoOffload // owes what the port's cable cannot take
 	DropQueueFull // the cable's queue is full (tun_net_xmit)
 	DropDriver    // the cable refused the frame
@@ -56,7 +56,7 @@ var dropText = [numDropReasons]struct{ kernel, words string }{
 	DropBadOffload:    {"NOT_SPECIFIED", "owes an impossible checksum or segmentation"},
 	DropTaggedRunt:    {"NOT_SPECIFIED", "ends right behind its VLAN tag"},
 	DropNotServed:     {"NOT_SPECIFIED", "the port has left, or the bridge is closed"},
-	DropHostDown:      {"NOT_SPECIFIED", "the bridge device is down"},
+	DropHostDown:      {"NOT_SPECIFIED", "the bridge device is down or has no carrier"},
 	DropHostTooLong:   {"NOT_SPECIFIED", "longer than the bridge device's MTU allows"},
 	DropInvalidSource: {"MAC_INVALID_SOURCE", "source address is zero or a group address"},
 	DropMACControl:    {"MAC_IEEE_MAC_CONTROL", "MAC control frames are never forwarded"},
@@ -71,7 +71,7 @@ var dropText = [numDropReasons]struct{ kernel, words string }{
 	DropNoPort:        {"NOT_SPECIFIED", "the address is the bridge's own: there is no port to leave by"},
 	DropNoTXTarget:    {"NO_TX_TARGET", "flooded, and no port took it"},
 	DropTooLong:       {"NOT_SPECIFIED", "longer than the port's MTU allows"},
-	DropPortDown:      {"NOT_SPECIFIED", "the egress device is down"},
+	DropPortDown:      {"NOT_SPECIFIED", "the egress device is down or has no carrier"},
 	DropNoOffload:     {"NOT_SPECIFIED", "owes what the cable cannot take, and what cannot be done for it"},
 	DropQueueFull:     {"FULL_RING", "the cable's queue is full"},
 	DropDriver:        {"NOT_SPECIFIED", "the cable refused the frame"},

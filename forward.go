@@ -65,7 +65,7 @@ func (in *Input) egress(pc *portConf, f *frame.Frame) {
 	in.noteTag(ProbeEgress, pc.p, tag)
 	why := NotDropped
 	switch {
-	case !pc.flags.has(flagUp):
+	case pc.flags&flagLink != flagLink:
 		why = DropPortDown
 	case f.Len() > pc.mtu+frame.HeaderLen+frame.TagLen && !f.Owed.GSO():
 		why = DropTooLong

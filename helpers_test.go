@@ -352,17 +352,19 @@ type snapshot struct {
 	Info    bridge.BridgeInfo
 	Ports   []bridge.PortInfo
 	VLANs   map[string][]bridge.VLANInfo
+	MST     map[string][]bridge.MSTInfo
+	Globals []bridge.VLANGlobalInfo
 	Entries []bridge.FDBEntry
 }
 
 func snap(b *bridge.Bridge) snapshot {
 	s := snapshot{
 		Info: b.Info(), Entries: slices.Collect(b.FDB().All()),
-		VLANs: map[string][]bridge.VLANInfo{"": b.VLANs().All()},
+		VLANs: map[string][]bridge.VLANInfo{"": b.VLANs().All()}, MST: map[string][]bridge.MSTInfo{}, Globals: b.VLANGlobals(),
 	}
 	for _, p := range b.Ports() {
 		s.Ports = append(s.Ports, p.Info())
-		s.VLANs[p.Name()] = p.VLANs().All()
+		s.VLANs[p.Name()], s.MST[p.Name()] = p.VLANs().All(), p.MST()
 	}
 	return s
 }

@@ -177,6 +177,8 @@ func (in *Input) devXmit(f *frame.Frame) (outcome, error) {
 		return dropped(DropHostDown), refuse("xmit", name, ENETDOWN, "the bridge device is down")
 	case tooLongForHost(f, i.MTU):
 		return dropped(DropHostTooLong), refuse("xmit", name, EMSGSIZE, "longer than the bridge device's MTU allows")
+	case !i.Carrier:
+		return dropped(DropHostDown), nil // by its queue, before br_dev_xmit; only with MST could a port send it
 	}
 	in.tally.bytes += uint64(f.WireLen())
 	if !f.Owed.None() && f.CheckOwed() != nil {

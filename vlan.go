@@ -176,13 +176,13 @@ func (g *vlanGroup) setState(v frame.VID, s PortState) {
 	}
 }
 
-func (g *vlanGroup) insert(v frame.VID, st *vlanStats) {
+func (g *vlanGroup) insert(v frame.VID, st *vlanStats, s PortState) {
 	p, bit := g.writable(v)
 	p.member |= bit
 	p.mcastRouter[v&63] = 1
 	p.stats[v&63] = st
 	g.count++
-	g.setState(v, StateForwarding)
+	g.setState(v, s)
 }
 
 func (g *vlanGroup) remove(v frame.VID) {

@@ -160,7 +160,11 @@ func (d vlanDev) addRange(vl VLAN) {
 func (d vlanDev) add(vid frame.VID, pvid, untagged bool) {
 	g := d.edit()
 	if !g.has(vid) {
-		g.insert(vid, d.x.vlanStats(vid, d.p))
+		st := d.x.joinVLAN(vid)
+		if d.p != nil && d.x.cfg.info.VLANStatsPerPort {
+			st = new(vlanStats)
+		}
+		g.insert(vid, st, d.firstState())
 		d.x.addLocal(d.p, d.address(), vid)
 	}
 	g.setFlags(vid, pvid, untagged)
@@ -171,6 +175,7 @@ func (d vlanDev) del(vid frame.VID) {
 		return
 	}
 	d.edit().remove(vid)
+	d.x.leaveVLAN(vid)
 	d.x.delLocal(d.p, d.address(), vid)
 	if d.p != nil {
 		d.x.flushVLAN(d.p, vid)
@@ -212,23 +217,4 @@ func (d vlanDev) moveDefault(old, new frame.VID) {
 			d.del(old)
 		}
 	}
-}
-
-// vlanStats gives the counters for a new member of vid: those that the VLAN's
-// members share, or of its own with VLANStatsPerPort.
-func (x *tx) vlanStats(vid frame.VID, p *Port) *vlanStats {
-	if p != nil && x.cfg.info.VLANStatsPerPort {
-		return new(vlanStats)
-	}
-	if st := x.cfg.self.stats(vid); st != nil {
-		return st
-	}
-	if !x.cfg.info.VLANStatsPerPort {
-		for _, pc := range x.cfg.ports {
-			if st := pc.vlans.stats(vid); st != nil {
-				return st
-			}
-		}
-	}
-	return new(vlanStats)
 }

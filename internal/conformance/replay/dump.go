@@ -143,25 +143,6 @@ func vlanLine(v bridge.VLANInfo) string {
 		v.VID, v.PVID, v.Untagged, v.State, v.McastRouter, v.RxPackets, v.RxBytes, v.TxPackets, v.TxBytes)
 }
 
-// dumpVLANGlobal passes for an empty table only: the library has no global VLAN
-// options.
-func (r *run) dumpVLANGlobal(t *Step) error {
-	if len(t.VLANGlobal) > 0 {
-		return unsupported(t.Op, fmt.Sprintf("with %d VLANs", len(t.VLANGlobal)))
-	}
-	return nil
-}
-
-// dumpMST passes where no port is in an instance: the library has none.
-func (r *run) dumpMST(t *Step) error {
-	for _, name := range slices.Sorted(maps.Keys(t.MSTTable)) {
-		if n := len(t.MSTTable[name]); n > 0 {
-			return unsupported(t.Op, fmt.Sprintf("with %d instances of %s", n, name))
-		}
-	}
-	return nil
-}
-
 // dumpMDB passes for an empty database only: the library has none.
 func (r *run) dumpMDB(t *Step) error {
 	if n, m := len(t.MDB), len(t.RouterPorts); n > 0 || m > 0 {
