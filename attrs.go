@@ -189,6 +189,12 @@ type PortAttrs struct {
 	GroupFwdMask *uint16
 	BackupPort   *string // name of a port that takes over when this one has no carrier; "" none
 
+	// VLANTunnel has the port's VLANs mapped to tunnel ids (VLANFilter.AddTunnel).
+	// Turned off it drops the mappings. What leaves to the backup port, if that is such
+	// a tunnel, leaves with BackupNexthopID, unless it is 0 [Linux 6.6].
+	VLANTunnel      *bool
+	BackupNexthopID *uint32
+
 	FDBFlush bool // remove the port's entries that are neither static nor extern_learn
 
 	// Kept, checked and dumped; their effect is not built yet.
@@ -202,8 +208,6 @@ type PortAttrs struct {
 	ProxyARPWifi       *bool
 	NeighSuppress      *bool
 	NeighVLANSuppress  *bool // [Linux 6.4]
-	VLANTunnel         *bool
-	BackupNexthopID    *uint32 // [Linux 6.6]
 }
 
 // PortInfo is all settings and the state of a port, a value that stays as it was

@@ -196,7 +196,7 @@ func (x *tx) setPort(p *Port, a *PortAttrs) error {
 		return x.refuse(no, why)
 	}
 	pc := x.edit(p)
-	wasMAB := pc.info.MAB
+	wasMAB, wasTunnel := pc.info.MAB, pc.info.VLANTunnel
 	applyPort(&pc.info, a, &x.cfg.rules)
 	pc.info.PortID = portID(&pc.info)
 	pc.derive()
@@ -204,6 +204,9 @@ func (x *tx) setPort(p *Port, a *PortAttrs) error {
 		x.after = append(x.after, func() {
 			x.b.fdb.flushIf(func(_ uint64, v fdbVal) bool { return v.port() == p.num && v.has(fdbLocked) })
 		})
+	}
+	if wasTunnel && !pc.info.VLANTunnel {
+		vlanDev{x, p}.edit().tunnels = nil
 	}
 	if a.BackupPort != nil {
 		pc.backup = 0

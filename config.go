@@ -57,6 +57,7 @@ const (
 	flagLocked
 	flagMAB
 	flagProxyARP
+	flagTunnel
 	flagUp      // the device is administratively up
 	flagCarrier // and has a carrier
 
@@ -76,6 +77,7 @@ func (pc *portConf) derive() {
 		{i.Learning, flagLearning}, {i.Flood, flagFlood}, {i.McastFlood, flagMcastFlood},
 		{i.BcastFlood, flagBcastFlood}, {i.Hairpin, flagHairpin}, {i.Isolated, flagIsolated},
 		{i.Locked, flagLocked}, {i.MAB, flagMAB}, {i.ProxyARP, flagProxyARP},
+		{i.VLANTunnel, flagTunnel},
 		{i.Up, flagUp}, {i.Carrier && !pc.cut, flagCarrier},
 	} {
 		if x.on {

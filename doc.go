@@ -71,12 +71,12 @@
 // Modelled: the receive path with VLAN filtering (802.1Q and 802.1ad), spanning tree
 // instances whose states somebody sets (MST), all port flags of the datapath, the FDB
 // with its requests, flushes, ageing and local entries, link states, MTUs, address
-// selection, the bridge's own device, backup ports, and the errors Linux answers.
-// [Config.Kernel] chooses a release where they differ.
+// selection, the bridge's own device, backup ports, VLAN tunnels, and the errors Linux
+// answers. [Config.Kernel] chooses a release where they differ.
 //
 // Not yet: multicast snooping and the MDB, the spanning tree, neighbour suppression
-// and proxy ARP, VLAN tunnels, netfilter hooks. Their settings are kept, checked and
-// dumped, and say so in their comments.
+// and proxy ARP, netfilter hooks. Their settings are kept, checked and dumped, and say
+// so in their comments.
 // Never: what the kernel does before and behind the bridge, such as tc, XDP, and
 // VLAN devices on a port. docs/differences.md has the list with figures.
 package bridge

@@ -48,6 +48,7 @@ func (in *Input) forward(from *portConf, f *frame.Frame, num int) outcome {
 	in.note(ProbeForward, to.p, f, KnownUnicast)
 	if to.backup != 0 && !(to.flags.has(flagUp) && to.flags.has(flagCarrier)) {
 		in.note(ProbeForward, to.p, f, ToBackup)
+		in.nexthop = to.info.BackupNexthopID
 		to = in.cfg.byNum[to.backup]
 	}
 	if why := in.shouldDeliver(from, to); why != NotDropped {
@@ -70,7 +71,13 @@ func (in *Input) egress(pc *portConf, f *frame.Frame) {
 	case f.Len() > pc.mtu+frame.HeaderLen+frame.TagLen && !f.Owed.GSO():
 		why = DropTooLong
 	}
-	if why == NotDropped {
+	switch {
+	case why != NotDropped:
+	case pc.flags.has(flagTunnel):
+		g, tag := in.toTunnel(pc, f, tag)
+		in.emit(pc.num, pc.p, &g, tag)
+		return
+	default:
 		in.emit(pc.num, pc.p, f, tag)
 		return
 	}
@@ -92,7 +99,7 @@ func (in *Input) emit(num int, p *Port, f *frame.Frame, tag frame.Tag) {
 		in.touched = append(in.touched, num)
 	}
 	i := in.firstView
-	for i < len(in.views) && in.views[i].Tag != tag {
+	for i < len(in.views) && (in.views[i].Tag != tag || in.views[i].Tunnel != f.Tunnel || in.views[i].Nexthop != f.Nexthop) {
 		i++
 	}
 	if i == len(in.views) {

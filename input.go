@@ -35,8 +35,9 @@ type Input struct {
 	cfg      *config
 	pc       *portConf // the port's part of cfg; nil: the host, or a port that has left
 	vid      frame.VID
-	filtered bool // VLAN filtering was on when the frame came in
-	isolated bool // the frame came in by an isolated port
+	filtered bool   // VLAN filtering was on when the frame came in
+	isolated bool   // the frame came in by an isolated port
+	nexthop  uint32 // of the port in whose place its backup is to send the frame; 0 none
 	src, dst flow
 	header   struct{ src, dst frame.MAC }
 
@@ -212,7 +213,7 @@ func (in *Input) receive(f *frame.Frame) (outcome, error) {
 			in.pc = cfg.conf(in.port)
 		}
 	}
-	in.vid = 0
+	in.vid, in.nexthop = 0, 0
 	if !f.WellFormed() {
 		in.header.src, in.header.dst = frame.MAC{}, frame.MAC{}
 	} else {
@@ -247,6 +248,9 @@ func (in *Input) handleFrame(pc *portConf, f *frame.Frame) outcome {
 	src, dst := in.header.src, in.header.dst
 	if !src.IsValid() {
 		return dropped(DropInvalidSource)
+	}
+	if f.Tunnel != 0 {
+		in.fromTunnel(pc, f)
 	}
 	if dst.IsLinkLocal() {
 		if o, done := in.linkLocal(pc, f); done {

@@ -32,8 +32,8 @@ type PipeConfig struct {
 
 // Pipe is one end of an Ethernet cable in memory, a FrameIO. What one end
 // writes the other reads, in order, as it goes on the wire: a Tag held aside is
-// put into the data, Lifted is carried out, and Owed, Tunnel and Time cross as
-// they are (Owed's offsets moved to the wire form).
+// put into the data, Lifted is carried out, and Owed, Tunnel, Nexthop and Time
+// cross as they are (Owed's offsets moved to the wire form).
 //
 // Each direction is a queue of PipeConfig.QueueLen frames. A frame for which
 // there is no room is refused with ErrQueueFull, as tun_net_xmit drops it.
@@ -254,7 +254,7 @@ func (q *pipeQueue) pushLocked(f *frame.Frame) {
 		q.idleBytes -= cap(buf)
 	}
 	buf = f.AppendWire(slices.Grow(buf[:0], f.WireLen()))
-	q.ring[(q.head+q.count)%len(q.ring)] = frame.Frame{Data: buf, Owed: f.OwedOnWire(), Tunnel: f.Tunnel, Time: f.Time}
+	q.ring[(q.head+q.count)%len(q.ring)] = frame.Frame{Data: buf, Owed: f.OwedOnWire(), Tunnel: f.Tunnel, Time: f.Time, Nexthop: f.Nexthop}
 	q.count++
 }
 

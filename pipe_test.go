@@ -51,7 +51,7 @@ func TestPipeCarriesWhatIsKnownOfAFrame(t *testing.T) {
 		{frame.Tag{TPID: frame.TypeDot1Q, TCI: 0}, true, 34},
 	} {
 		sent := frame.Frame{
-			Data: data, Tag: tc.tag, Lifted: tc.lifted, Tunnel: 8, Time: 99,
+			Data: data, Tag: tc.tag, Lifted: tc.lifted, Tunnel: 8, Nexthop: 7, Time: 99,
 			Owed: frame.Offload{Flags: 1, GSOType: 1, GSOSize: 10, HdrLen: 54, CsumStart: 34, CsumOffset: 16},
 		}
 		if n, err := a.WriteFrames([]frame.Frame{sent}); n != 1 || err != nil {
@@ -66,7 +66,7 @@ func TestPipeCarriesWhatIsKnownOfAFrame(t *testing.T) {
 		if !bytes.Equal(got.Data, sent.AppendWire(nil)) || got.Tag.Present() || got.Lifted {
 			t.Errorf("%v, lifted %v: arrives as %+v", tc.tag, tc.lifted, got)
 		}
-		if got.Owed != owed || got.Tunnel != 8 || got.Time != 99 {
+		if got.Owed != owed || got.Tunnel != 8 || got.Nexthop != 7 || got.Time != 99 {
 			t.Errorf("%v, lifted %v: owes %+v; want %+v (tunnel %d, time %d)", tc.tag, tc.lifted, got.Owed, owed, got.Tunnel, got.Time)
 		}
 	}

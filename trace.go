@@ -71,6 +71,8 @@ const (
 	LinkLocalPass    // reserved group address, handed to the port's own stack
 	LinkLocalLearned // as LinkLocalPass, and the source was learned
 
+	FromTunnel // it came by the tunnel of a VLAN, and is tagged with that
+
 	VLANOff       // no VLAN filtering: a tag is payload
 	VLANTagged    // the VLAN is the tag's
 	VLANPVID      // untagged or priority-tagged: the VLAN is the PVID
@@ -105,6 +107,7 @@ const (
 	SkipProxyARP     // proxy_arp: nothing flooded leaves here
 	SkipUndeliverable
 	ToBackup // the port has no carrier, its backup takes over
+	ToTunnel // the tunnel id of the VLAN stands in for the tag
 
 	Sent    // handed to the cable
 	SentOwn // handed to the port's own stack
@@ -117,6 +120,7 @@ var decisionWords = [numDecisions]string{
 	Arrived:              "",
 	LinkLocalForward:     "reserved group address, to be forwarded",
 	LinkLocalPass:        "reserved group address, for the port's own stack",
+	FromTunnel:           "VLAN of the tunnel",
 	LinkLocalLearned:     "reserved group address, for the port's own stack; source learned",
 	VLANOff:              "VLAN filtering is off",
 	VLANTagged:           "VLAN of the tag",
@@ -148,6 +152,7 @@ var decisionWords = [numDecisions]string{
 	SkipProxyARP:         "passed over: proxy_arp",
 	SkipUndeliverable:    "passed over",
 	ToBackup:             "no carrier, the backup port takes over",
+	ToTunnel:             "tunnel of the VLAN",
 	Sent:                 "",
 	SentOwn:              "handed to the port's own stack",
 	Dropped:              "dropped",
@@ -168,6 +173,8 @@ type Step struct {
 	Src, Dst frame.MAC
 	VID      frame.VID // the VLAN decided; 0 before that and without filtering
 	Tag      frame.Tag // the tag as it stands
+	Tunnel   uint64    // as in frame.Frame, where it is looked at or given
+	Nexthop  uint32    // likewise
 	Decision Decision
 	Reason   DropReason // why a copy or the frame ended, or a port was passed over
 	Driver   string     // at ProbeXmit the cable's own name for it, "tun_net_xmit"
@@ -194,6 +201,12 @@ func (s Step) String() string {
 	}
 	if s.Tag.Present() {
 		fmt.Fprintf(&b, " [%s]", s.Tag)
+	}
+	if s.Tunnel != 0 {
+		fmt.Fprintf(&b, " tunnel %d", s.Tunnel-1)
+	}
+	if s.Nexthop != 0 {
+		fmt.Fprintf(&b, " nexthop %d", s.Nexthop)
 	}
 	if w := s.Decision.String(); w != "" {
 		b.WriteString(" " + w)

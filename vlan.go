@@ -70,6 +70,8 @@ type vlanGroup struct {
 	count int
 	pages [64]*vlanPage
 	owned uint64 // pages that this copy may write; meaningless once published
+
+	tunnels *vlanTunnels // nil: no VLAN is mapped to a tunnel id
 }
 
 // vlanPage holds 64 consecutive VIDs, one bit each where the datapath asks.
@@ -192,6 +194,7 @@ func (g *vlanGroup) remove(v frame.VID) {
 	p.forwarding &^= bit
 	p.lets &^= bit
 	p.stats[v&63] = nil
+	g.unmapTunnel(v)
 	g.count--
 	if g.pvid == v {
 		g.pvid = 0

@@ -102,16 +102,23 @@ func (v *VLANFilter) SetState(vid, end frame.VID, s PortState) error {
 
 // All lists the VLANs, ascending.
 func (v *VLANFilter) All() []VLANInfo {
-	cfg := v.b.cfg.Load()
-	g := cfg.self
-	if v.p != nil {
-		pc := cfg.conf(v.p)
-		if pc == nil {
-			return nil
-		}
-		g = pc.vlans
+	g := v.group()
+	if g == nil {
+		return nil
 	}
 	return g.info()
+}
+
+// group is the device's VLANs as they are now, nil for a port that has left.
+func (v *VLANFilter) group() *vlanGroup {
+	cfg := v.b.cfg.Load()
+	if v.p == nil {
+		return cfg.self
+	}
+	if pc := cfg.conf(v.p); pc != nil {
+		return pc.vlans
+	}
+	return nil
 }
 
 // A vlanDev is one device's VLANs inside a transaction.

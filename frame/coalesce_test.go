@@ -99,6 +99,7 @@ var rules = []rule{
 	{"as it was, IPv6", ipv6, func(*frame.Frame) {}, true},
 	{"another time", ipv4, func(f *frame.Frame) { f.Time++ }, true},
 	{"another tunnel", ipv4, func(f *frame.Frame) { f.Tunnel++ }, false},
+	{"another next hop", ipv4, func(f *frame.Frame) { f.Nexthop++ }, false},
 	{"another tag", ipv4, func(f *frame.Frame) { f.Tag = customer }, false},
 	{"another destination address", ipv4, at(5, 1), false},
 	{"another source address", ipv4, at(11, 1), false},

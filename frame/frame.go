@@ -112,6 +112,10 @@ type Frame struct {
 	Owed   Offload // checksum or segmentation still owed; zero is none
 	Tunnel uint64  // tunnel id plus one, for VLAN tunnels; 0 is none
 	Time   int64   // arrival, ns since the epoch, where known; 0 is unknown
+
+	// Nexthop is the next hop by which the tunnel is to send the frame, whatever it
+	// knows of the destination itself; 0 is none. It goes with Tunnel.
+	Nexthop uint32
 }
 
 const _ = uint(64 - unsafe.Sizeof(Frame{})) // a Frame fits a cache line; else this does not build

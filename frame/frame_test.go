@@ -191,10 +191,10 @@ func TestLift(t *testing.T) {
 func TestClone(t *testing.T) {
 	f := frame.Frame{
 		Data: hex(addrs, 0x8100, 10, 0x88b5, payload), Tag: frame.Tag{TPID: 0x8100, TCI: 10}, Lifted: true,
-		Owed: frame.Offload{Flags: 1, CsumStart: 20}, Tunnel: 3, Time: 4,
+		Owed: frame.Offload{Flags: 1, CsumStart: 20}, Tunnel: 3, Time: 4, Nexthop: 5,
 	}
 	g := f.Clone()
-	if !bytes.Equal(g.Data, f.Data) || g.Tag != f.Tag || !g.Lifted || g.Owed != f.Owed || g.Tunnel != 3 || g.Time != 4 {
+	if !bytes.Equal(g.Data, f.Data) || g.Tag != f.Tag || !g.Lifted || g.Owed != f.Owed || g.Tunnel != 3 || g.Time != 4 || g.Nexthop != 5 {
 		t.Fatalf("Clone = %+v; want %+v", g, f)
 	}
 	if f.Data[20]++; g.Data[20] == f.Data[20] {

@@ -317,7 +317,7 @@ func TestCoalesceAsByKernel(t *testing.T) {
 	var c frame.Coalescer
 	for _, r := range rules {
 		fs := r.frames()
-		if !fs[1].Owed.None() || fs[1].Tunnel != fs[0].Tunnel {
+		if !fs[1].Owed.None() || fs[1].Tunnel != fs[0].Tunnel || fs[1].Nexthop != fs[0].Nexthop {
 			continue // not to be had from a wire
 		}
 		out, _ := c.Coalesce(fs)

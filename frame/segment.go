@@ -34,7 +34,7 @@ type Form struct {
 // one already.
 //
 // Results have no tag lifted: the tag is held aside as in f, or is put into the data.
-// Time and Tunnel are f's. f.Data stays as it is. buf grows once at most, and frames
+// Time, Tunnel and Nexthop are f's. f.Data stays as it is. buf grows once at most, and frames
 // appended earlier keep their bytes; the new ones hold on to buf's memory. A frame
 // that CheckOwed refuses becomes no frame at all; one that owes nothing, a copy.
 func (f *Frame) AppendFinished(fs []Frame, buf []byte, form Form) ([]Frame, []byte) {
@@ -116,7 +116,7 @@ type prefix struct {
 
 // finished is the frame, without its bytes, that f becomes, and how those begin.
 func (f *Frame) finished(form Form) (g Frame, p prefix) {
-	g = Frame{Tag: f.Tag, Tunnel: f.Tunnel, Time: f.Time}
+	g = Frame{Tag: f.Tag, Tunnel: f.Tunnel, Time: f.Time, Nexthop: f.Nexthop}
 	p.from = f.from()
 	p.shift = 12 - p.from
 	if form.TagInline && f.Tag.Present() {

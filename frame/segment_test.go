@@ -103,7 +103,7 @@ func checkFinished(t *testing.T, got, f *frame.Frame, form frame.Form, want []by
 func checkView(t *testing.T, got, f *frame.Frame, form frame.Form) {
 	t.Helper()
 	require.False(t, got.Lifted)
-	require.Equal(t, []any{f.Tunnel, f.Time}, []any{got.Tunnel, got.Time})
+	require.Equal(t, []any{f.Tunnel, f.Nexthop, f.Time}, []any{got.Tunnel, got.Nexthop, got.Time})
 	if form.TagInline {
 		require.False(t, got.Tag.Present())
 	} else {
@@ -131,7 +131,7 @@ func TestAppendFinishedChecksum(t *testing.T) {
 			start := len(d) + rnd.IntN(n+1)
 			d = append(d, random(rnd, n+2)...)
 			offset := rnd.IntN(len(d) - start - 1)
-			f := frame.Frame{Data: d, Tag: tg.aside, Lifted: tg.lifted, Time: 5, Tunnel: 6}
+			f := frame.Frame{Data: d, Tag: tg.aside, Lifted: tg.lifted, Time: 5, Tunnel: 6, Nexthop: 7}
 			f.Owed = frame.Offload{Flags: frame.NeedsCsum, CsumStart: uint16(start), CsumOffset: uint16(offset), HdrLen: uint16(start)}
 			require.NoError(t, f.CheckOwed())
 			before := f.Clone()

@@ -183,7 +183,7 @@ func checkWriterKeepsItsFrames(s *suite) {
 	same := func() error {
 		for i := range fs {
 			f, g := fs[i], before[i]
-			if len(f.Data) != len(g.Data) || &f.Data[0] != &g.Data[0] || f.Tag != g.Tag || f.Lifted != g.Lifted || f.Owed != g.Owed || f.Tunnel != g.Tunnel || f.Time != g.Time {
+			if len(f.Data) != len(g.Data) || &f.Data[0] != &g.Data[0] || f.Tag != g.Tag || f.Lifted != g.Lifted || f.Owed != g.Owed || f.Tunnel != g.Tunnel || f.Nexthop != g.Nexthop || f.Time != g.Time {
 				return fmt.Errorf("WriteFrames changes fs[%d] to tag %v, lifted %v, owed %+v, %d bytes", i, f.Tag, f.Lifted, f.Owed, len(f.Data))
 			}
 			if now := f.Data[:cap(f.Data)]; !bytes.Equal(now, memory[i]) {

@@ -39,6 +39,8 @@ var junk = frame.Frame{
 	Owed:   frame.Offload{Flags: 0xdb, GSOType: 0xdb, HdrLen: 0xdbdb, GSOSize: 0xdbdb, CsumStart: 0xdbdb, CsumOffset: 0xdbdb},
 	Tunnel: 0xdeadbeef,
 	Time:   -0xdeadbeef,
+
+	Nexthop: 0xdeadbeef,
 }
 
 // unset names the field of f that ReadFrames left as it was.
@@ -56,6 +58,8 @@ func unset(f *frame.Frame) string {
 		return "Tunnel"
 	case f.Time == junk.Time:
 		return "Time"
+	case f.Nexthop == junk.Nexthop:
+		return "Nexthop"
 	}
 	return ""
 }

@@ -131,7 +131,7 @@ func (s *suite) fit(f frame.Frame) frame.Frame {
 	if s.opt.Caps.TagAside || f.Plain() || !f.WellFormed() {
 		return f
 	}
-	return frame.Frame{Data: f.AppendWire(nil), Owed: f.OwedOnWire(), Tunnel: f.Tunnel, Time: f.Time}
+	return frame.Frame{Data: f.AppendWire(nil), Owed: f.OwedOnWire(), Tunnel: f.Tunnel, Time: f.Time, Nexthop: f.Nexthop}
 }
 
 // diff says how got differs from want, or nothing.
