@@ -17,7 +17,7 @@ type flow struct {
 func (in *Input) lookup(m frame.MAC, vid frame.VID, hint *flow) (v fdbVal, ok bool) {
 	k := fdbKey(m, vid)
 	if in.dry != nil && in.dry.set && in.dry.key == k {
-		return in.dry.val, true
+		return in.dry.val, !in.dry.val.has(fdbDead)
 	}
 	t := in.b.fdb.tab.Load()
 	if hint.table == t.number && hint.key&^fdbGenMask == k {
@@ -154,10 +154,12 @@ func (in *Input) moveLocked(cfg *config, pc *portConf, t *fdbTable, slot, k uint
 	}
 	if lim := pc.p.fdbLimit; v.has(fdbLearned) && lim != 0 && f.perPort[pc.num] >= lim {
 		in.refuseLearning()
-		if in.dry == nil {
-			f.deleteLocked(t, slot)
-			f.post(EventFDBDelete, k, old)
+		if in.dry != nil {
+			*in.dry = overlay{k, fdbDead, true}
+			return NotLearnedLimit
 		}
+		f.deleteLocked(t, slot)
+		f.post(EventFDBDelete, k, old)
 		return NotLearnedLimit
 	}
 	if in.dry != nil {

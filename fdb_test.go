@@ -342,3 +342,23 @@ func TestFDBOrder(t *testing.T) {
 	}
 	assert.Equal(t, 3, n, "a dump can be left early")
 }
+
+// Explain knows that an entry which moves to a port at its limit goes: the frame to
+// the same address is flooded then.
+func TestFDBPortLimitExplained(t *testing.T) {
+	l := newLab(t, bridge.Config{})
+	l.add(1, bridge.PortConfig{})
+	l.add(2, bridge.PortConfig{FDBLimit: 1})
+	l.add(3, bridge.PortConfig{})
+	l.learn(1, mac(1))
+	l.learn(2, mac(2))
+	e := l.p(2).Explain(ether(mac(1), mac(1)))
+	var said []string
+	for _, o := range e.Out {
+		said = append(said, o.Dev)
+	}
+	assert.Equal(t, []string{"p3", "p1"}, said, "%s", e)
+	assert.Equal(t, "p1", l.where(mac(1), 0), "Explain changes nothing")
+	assert.Equal(t, said, l.out(2, ether(mac(1), mac(1))))
+	assert.Equal(t, "-", l.where(mac(1), 0))
+}

@@ -61,7 +61,7 @@ type Input struct {
 }
 
 // An overlay holds what a frame in a dry run would have changed in the FDB, for
-// the later steps of the same frame to see.
+// the later steps of the same frame to see; a val that is fdbDead is an entry gone.
 type overlay struct {
 	key uint64
 	val fdbVal
