@@ -167,11 +167,13 @@ func TestTagAsideIsTag(t *testing.T) {
 	})
 }
 
-// A batch is transport: N frames in one batch do what N batches of one do.
+// A batch is transport: N frames in one batch do what N batches of one do, and
+// batches cut anywhere and brought by several Inputs in turn.
 func TestBatchIsTransport(t *testing.T) {
 	properties(t, 150, func(t *testing.T, r *rand.Rand) {
 		w := randomWorld(r)
-		whole, single := w.lab(t, coin(r, 2)), w.lab(t, coin(r, 2))
+		whole, single, cut := w.lab(t, coin(r, 2)), w.lab(t, coin(r, 2)), w.lab(t, coin(r, 2))
+		ins := map[int][]*bridge.Input{}
 		for range 6 {
 			port := 1 + r.IntN(len(w.ports))
 			var fs []frame.Frame
@@ -187,9 +189,20 @@ func TestBatchIsTransport(t *testing.T) {
 				one = append(one, single.in(port, f)...)
 			}
 			require.True(t, sameDeliveries(one, whole.in(port, fs...)), "%d frames into p%d", len(fs), port)
+			if ins[port] == nil {
+				ins[port] = []*bridge.Input{cut.p(port).Input(), cut.p(port).Input()}
+			}
+			for rest := fs; len(rest) > 0; {
+				n := 1 + r.IntN(len(rest))
+				require.NoError(t, ins[port][r.IntN(2)].Receive(rest[:n]))
+				rest = rest[n:]
+			}
+			require.True(t, sameDeliveries(one, cut.log.take()), "%d frames into p%d, cut", len(fs), port)
 		}
 		same(t, single, whole, "batch")
+		same(t, single, cut, "cut")
 		balanced(t, whole.b)
+		balanced(t, cut.b)
 	})
 }
 
