@@ -147,7 +147,7 @@ func (a *arrival) barredByVLAN() string {
 	case !member:
 		return "it is of a VLAN that the device is not in"
 	case a.from != "" && !a.info.MSTEnabled && a.ports[a.from].State != bridge.StateForwarding:
-	case state != bridge.StateForwarding:
+	case state != bridge.StateForwarding && !(a.from == "" && state == bridge.StateLearning): // the host is not asked twice
 		return "its VLAN does not forward here"
 	}
 	return ""
