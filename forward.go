@@ -33,7 +33,9 @@ func (in *Input) shouldDeliver(from, pc *portConf) DropReason {
 }
 
 // forward sends a frame out of the one port that its destination is behind
-// (br_forward). The flood flags do not matter.
+// (br_forward). The flood flags do not matter. A backup port takes over from one that
+// is administratively down in every release: Linux 6.18 brought that, and 6.1.192,
+// which has the fixes of later releases, was recorded doing it.
 func (in *Input) forward(from *portConf, f *frame.Frame, num int) outcome {
 	if num == fdbSelf {
 		return dropped(DropNoPort)

@@ -101,32 +101,6 @@ func TestAttrsFromTheStart(t *testing.T) {
 	}
 }
 
-// An attribute that a release does not know is taken and ignored.
-func TestReleases(t *testing.T) {
-	for _, c := range []struct {
-		kernel bridge.Kernel
-		knows  [4]bool // mcast_max_groups, neigh_vlan_suppress, backup_nhid, fdb_max_learned
-	}{
-		{bridge.Linux6_2, [4]bool{}},
-		{bridge.Linux6_3, [4]bool{true}},
-		{bridge.Linux6_4, [4]bool{true, true}},
-		{bridge.Linux6_6, [4]bool{true, true, true}},
-		{bridge.Linux6_7, [4]bool{true, true, true, true}},
-		{bridge.KernelNewest, [4]bool{true, true, true, true}},
-	} {
-		b, err := bridge.New(bridge.Config{Kernel: c.kernel, FDBMaxLearned: 1})
-		require.NoError(t, err)
-		p, err := b.AddPort("p", newRecorder("p", new(tape)), bridge.PortConfig{Attrs: bridge.PortAttrs{
-			McastMaxGroups: new(uint32(1)), NeighVLANSuppress: new(true), BackupNexthopID: new(uint32(1)),
-		}})
-		require.NoError(t, err)
-		i := p.Info()
-		got := [4]bool{i.McastMaxGroups == 1, i.NeighVLANSuppress, i.BackupNexthopID == 1, b.Info().FDBMaxLearned == 1}
-		assert.Equal(t, c.knows, got, "%s", c.kernel)
-		require.NoError(t, b.Close())
-	}
-}
-
 // A reader stays small among many ports, also after it has flooded a full batch to
 // all of them.
 func TestInputsStaySmall(t *testing.T) {
