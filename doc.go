@@ -78,5 +78,6 @@
 // and proxy ARP, netfilter hooks. Their settings are kept, checked and dumped, and say
 // so in their comments.
 // Never: what the kernel does before and behind the bridge, such as tc, XDP, and
-// VLAN devices on a port. docs/differences.md has the list with figures.
+// VLAN devices on a port. docs/differences.md has the list, docs/conformance.md the
+// figures.
 package bridge

@@ -2,6 +2,7 @@
 // bridge and counts, family by family, those without a difference.
 //
 //	go run ./internal/conformance [-v] [-family NAME] PATH...
+//	go run ./internal/conformance -docs PATH... > docs/conformance.md
 //
 // A PATH is a file of scenarios (.jsonl.gz, .jsonl) or a folder of such files.
 // Flags may follow PATHs; behind -- everything is a PATH.
@@ -28,15 +29,22 @@ import (
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-func run(args []string, stdout, stderr io.Writer) int {
-	fl := flag.NewFlagSet("conformance", flag.ContinueOnError)
+// flags are those of the command.
+func flags(stderr io.Writer) (fl *flag.FlagSet, verbose, docs *bool, family *string) {
+	fl = flag.NewFlagSet("conformance", flag.ContinueOnError)
 	fl.SetOutput(stderr)
 	fl.Usage = func() {
-		fmt.Fprintln(stderr, "usage: conformance [-v] [-family NAME] PATH...")
+		fmt.Fprintln(stderr, "usage: conformance [-v] [-docs] [-family NAME] PATH...")
 		fl.PrintDefaults()
 	}
-	verbose := fl.Bool("v", false, "print the first difference of each failing scenario")
-	family := fl.String("family", "", "replay scenarios of this `family` only")
+	verbose = fl.Bool("v", false, "print the first difference of each failing scenario")
+	docs = fl.Bool("docs", false, "print docs/conformance.md instead of figures")
+	family = fl.String("family", "", "replay scenarios of this `family` only")
+	return fl, verbose, docs, family
+}
+
+func run(args []string, stdout, stderr io.Writer) int {
+	fl, verbose, docs, family := flags(stderr)
 	paths, err := parse(fl, args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -48,6 +56,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	scenarios := chosen(read(paths, stderr), *family, stderr)
+	if *docs {
+		found := make([]*replay.Difference, len(scenarios))
+		for i, s := range scenarios {
+			found[i] = replay.Check(s)
+		}
+		page(stdout, fl, scenarios, found)
+		return 0
+	}
 	return report(scenarios, *verbose, stdout)
 }
 

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-var update = flag.Bool("update", false, "write the names of the passing scenarios to testdata/passing.txt")
+var update = flag.Bool("update", false, "write the names of the passing scenarios to testdata/passing.txt, and docs/conformance.md")
 
 // floorFile names, one a line and sorted, the scenarios that pass.
 const floorFile = "testdata/passing.txt"
@@ -66,6 +66,9 @@ func required(s *replay.Scenario) bool {
 	return false
 }
 
+// checked are the differences of recordings, found once.
+var checked = sync.OnceValue(func() []*replay.Difference { return checkAll(recordings()) })
+
 // checkAll replays all scenarios, as many at a time as there are processors.
 func checkAll(all []*replay.Scenario) []*replay.Difference {
 	found := make([]*replay.Difference, len(all))
@@ -88,7 +91,7 @@ func checkAll(all []*replay.Scenario) []*replay.Difference {
 // that passes and is not listed, is an error.
 func TestRecordings(t *testing.T) {
 	all := readAll(t)
-	found := checkAll(all)
+	found := checked()
 	var passing []string
 	passed := map[string]int{}
 	needed := 0

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -319,30 +318,4 @@ func TestTextIsAboutTheProduct(t *testing.T) {
 		}
 	})
 	assert.Greater(t, read, 40, "texts")
-}
-
-// TestFiguresInDifferences holds the figures that are printed for people against
-// the list of the scenarios that pass, which the replay is held against.
-func TestFiguresInDifferences(t *testing.T) {
-	list, err := os.ReadFile(filepath.Join(root, "internal/conformance/testdata/passing.txt"))
-	require.NoError(t, err)
-	passing := map[string]int{}
-	for _, name := range strings.Fields(string(list)) {
-		family, _, _ := strings.Cut(name, "-")
-		passing[family]++
-	}
-	text, err := os.ReadFile(filepath.Join(root, "docs/differences.md"))
-	require.NoError(t, err)
-	row := regexp.MustCompile(`(?m)^\| ([a-z]+) \| (\d+) of (\d+) \|`)
-	printed, passed, all := map[string]int{}, 0, 0
-	for _, m := range row.FindAllStringSubmatch(string(text), -1) {
-		n, _ := strconv.Atoi(m[2]) // digits
-		total, _ := strconv.Atoi(m[3])
-		if n > 0 {
-			printed[m[1]] = n
-		}
-		passed, all = passed+n, all+total
-	}
-	assert.Equal(t, passing, printed, "correct the figures in docs/differences.md")
-	assert.Contains(t, string(text), fmt.Sprintf("Together %d of %d.", passed, all))
 }
