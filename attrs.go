@@ -79,6 +79,7 @@ type BridgeInfo struct {
 	Carrier     bool // a port is forwarding, or there never was a port
 	Promisc     bool
 	AllMulti    bool
+	NoARP       bool
 
 	AgeingTime   time.Duration
 	ForwardDelay time.Duration
@@ -185,9 +186,18 @@ type PortAttrs struct {
 	Isolated     *bool // no frame from one isolated port to another
 	Locked       *bool // only frames from addresses in the FDB for this port come in
 	MAB          *bool // a locked port notes unknown sources as locked entries [Linux 6.2]
-	ProxyARP     *bool // nothing that is flooded leaves this port; answering is not built yet
+	ProxyARP     *bool // nothing flooded leaves this port, and ARP requests from it are answered (Config.Host)
 	GroupFwdMask *uint16
-	BackupPort   *string // name of a port that takes over when this one has no carrier; "" none
+	ProxyARPWifi *bool // ARP requests for stations behind this port are answered, and then kept from it
+
+	// Requests for stations behind this port, ARP and IPv6, are answered from the
+	// neighbours of Config.Host, and those that were or need no answer are kept from it.
+	// With NeighVLANSuppress it is the VLAN that says so (VLANFilter.SetNeighSuppress),
+	// where there is one.
+	NeighSuppress     *bool
+	NeighVLANSuppress *bool // [Linux 6.4]
+
+	BackupPort *string // name of a port that takes over when this one has no carrier; "" none
 
 	// VLANTunnel has the port's VLANs mapped to tunnel ids (VLANFilter.AddTunnel).
 	// Turned off it drops the mappings. What leaves to the backup port, if that is such
@@ -205,9 +215,6 @@ type PortAttrs struct {
 	McastToUnicast     *bool
 	McastMaxGroups     *uint32 // [Linux 6.3]
 	McastEHTHostsLimit *uint32 // not 0
-	ProxyARPWifi       *bool
-	NeighSuppress      *bool
-	NeighVLANSuppress  *bool // [Linux 6.4]
 }
 
 // PortInfo is all settings and the state of a port, a value that stays as it was
@@ -240,6 +247,10 @@ type PortInfo struct {
 	GroupFwdMask uint16
 	BackupPort   string
 
+	ProxyARPWifi      bool
+	NeighSuppress     bool
+	NeighVLANSuppress bool
+
 	Guard              bool
 	RootBlock          bool
 	FastLeave          bool
@@ -247,9 +258,6 @@ type PortInfo struct {
 	McastToUnicast     bool
 	McastMaxGroups     uint32
 	McastEHTHostsLimit uint32
-	ProxyARPWifi       bool
-	NeighSuppress      bool
-	NeighVLANSuppress  bool
 	VLANTunnel         bool
 	BackupNexthopID    uint32
 

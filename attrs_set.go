@@ -196,16 +196,19 @@ func (x *tx) setPort(p *Port, a *PortAttrs) error {
 		return x.refuse(no, why)
 	}
 	pc := x.edit(p)
-	wasMAB, wasTunnel := pc.info.MAB, pc.info.VLANTunnel
+	was := pc.info
 	applyPort(&pc.info, a, &x.cfg.rules)
 	pc.info.PortID = portID(&pc.info)
 	pc.derive()
-	if wasMAB && !pc.info.MAB {
+	if pc.info.NeighSuppress != was.NeighSuppress || pc.info.NeighVLANSuppress != was.NeighVLANSuppress {
+		x.recountSuppression()
+	}
+	if was.MAB && !pc.info.MAB {
 		x.after = append(x.after, func() {
 			x.b.fdb.flushIf(func(_ uint64, v fdbVal) bool { return v.port() == p.num && v.has(fdbLocked) })
 		})
 	}
-	if wasTunnel && !pc.info.VLANTunnel {
+	if was.VLANTunnel && !pc.info.VLANTunnel {
 		vlanDev{x, p}.edit().tunnels = nil
 	}
 	if a.BackupPort != nil {

@@ -22,6 +22,7 @@ type Config struct {
 	Down     bool      // the bridge's own device is down: nothing is bridged
 	Promisc  bool      // the host gets a copy of everything
 	AllMulti bool
+	NoARP    bool // `arp off`: no ARP request is answered or suppressed
 
 	AgeingTime   *time.Duration // nil: 300 s; 0 or less: nothing is learned
 	ForwardDelay *time.Duration // nil: 15 s
@@ -49,6 +50,7 @@ type Config struct {
 	Attrs BridgeAttrs
 
 	Kernel Kernel           // the release modelled; zero is the newest described
+	Host   Host             // asked for neighbours and addresses; nil: a host without any, and without VLAN devices
 	Clock  func() time.Time // called by several goroutines; nil: time.Now
 	Seed   uint64           // decides made-up addresses; 0: random
 	Trace  Trace            // nil: none
@@ -63,6 +65,7 @@ type Bridge struct {
 	name      string
 	clock     func() time.Time
 	start     time.Time
+	stack     Host // nil: none
 	fdbLimit  int
 	cfg       atomic.Pointer[config]
 	fdb       FDB
@@ -92,7 +95,7 @@ type Bridge struct {
 // Bridge.Set for the same value, and EADDRNOTAVAIL or EINVAL for a bad address or
 // MTU.
 func New(c Config) (*Bridge, error) {
-	b := &Bridge{name: c.Name, clock: c.Clock, fdbLimit: c.FDBLimit,
+	b := &Bridge{name: c.Name, clock: c.Clock, stack: c.Host, fdbLimit: c.FDBLimit,
 		changing: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
 	if b.name == "" {
 		b.name = "br0"
@@ -157,7 +160,7 @@ func (x *tx) configure(c *Config) error {
 		a.GroupAddress = &c.GroupAddress
 	}
 	i := &x.cfg.info
-	i.Promisc, i.AllMulti = c.Promisc, c.AllMulti
+	i.Promisc, i.AllMulti, i.NoARP = c.Promisc, c.AllMulti, c.NoARP
 	if err := x.setBridge(&a); err != nil {
 		return err
 	}
@@ -450,6 +453,12 @@ func (b *Bridge) SetPromisc(on bool) error {
 // keep it away; without snooping it gets them anyway.
 func (b *Bridge) SetAllMulti(on bool) error {
 	return b.change("set allmulti", b.name, func(x *tx) error { x.cfg.info.AllMulti = on; return nil })
+}
+
+// SetNoARP is `arp off` for the bridge's own device: while it is on the bridge takes
+// no notice of ARP. IPv6 does not mind.
+func (b *Bridge) SetNoARP(on bool) error {
+	return b.change("set arp", b.name, func(x *tx) error { x.cfg.info.NoARP = on; return nil })
 }
 
 // Close ends the bridge: every cable is closed, Serve returns once its goroutines

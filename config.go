@@ -23,6 +23,8 @@ type config struct {
 	ports           []*portConf  // newest first: the order in which floods visit them
 	byNum           []*portConf  // by port number; nil where there is none
 	timerAt         stamp        // when the first forward delay timer is due; 0: none runs
+	neighSuppress   bool         // a port suppresses (BROPT_NEIGH_SUPPRESS_ENABLED, see recountSuppression)
+	answers         bool         // that, or a port proxies ARP
 }
 
 // portConf is one port's part of a config, as immutable. What the datapath reads
@@ -45,7 +47,7 @@ type portConf struct {
 }
 
 // portFlags are the flags of a port that the datapath asks for (BR_*).
-type portFlags uint16
+type portFlags uint32
 
 const (
 	flagLearning portFlags = 1 << iota
@@ -58,6 +60,9 @@ const (
 	flagMAB
 	flagProxyARP
 	flagTunnel
+	flagProxyARPWifi
+	flagNeighSuppress
+	flagNeighVLANSuppress
 	flagUp      // the device is administratively up
 	flagCarrier // and has a carrier
 
@@ -78,6 +83,8 @@ func (pc *portConf) derive() {
 		{i.BcastFlood, flagBcastFlood}, {i.Hairpin, flagHairpin}, {i.Isolated, flagIsolated},
 		{i.Locked, flagLocked}, {i.MAB, flagMAB}, {i.ProxyARP, flagProxyARP},
 		{i.VLANTunnel, flagTunnel},
+		{i.ProxyARPWifi, flagProxyARPWifi}, {i.NeighSuppress, flagNeighSuppress},
+		{i.NeighVLANSuppress, flagNeighVLANSuppress},
 		{i.Up, flagUp}, {i.Carrier && !pc.cut, flagCarrier},
 	} {
 		if x.on {
@@ -309,6 +316,7 @@ func (x *tx) settle() {
 				c.timerAt = pc.forwardAt
 			}
 		}
+		c.deriveAnswers()
 		x.b.poke()
 	}
 	c.derive()

@@ -123,13 +123,18 @@ func (in *Input) noteXmit(p *Port, caps *Caps, fs []frame.Frame) {
 		s.Probe, s.Driver = ProbeXmit, caps.XmitProbe
 	}
 	for i := range fs {
-		s.Tag = fs[i].Tag
+		s.Tag, s.Src, s.Dst = fs[i].Tag, fs[i].Src(), fs[i].Dst()
 		in.show(p, s)
 	}
 }
 
+// show gives a step to whoever watches. It is about the frame under way unless it
+// says about which.
 func (in *Input) show(dev *Port, s Step) {
-	s.Dev, s.VID, s.Src, s.Dst = in.b.devName(dev), in.vid, in.header.src, in.header.dst
+	s.Dev, s.VID = in.b.devName(dev), in.vid
+	if s.Src.IsZero() && s.Dst.IsZero() {
+		s.Src, s.Dst = in.header.src, in.header.dst
+	}
 	in.guard(func() { in.trace(s) })
 }
 

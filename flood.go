@@ -9,7 +9,7 @@ func (in *Input) flood(from *portConf, f *frame.Frame, kind Decision) outcome {
 	in.note(ProbeFlood, in.port, f, kind)
 	o := dropped(DropNoTXTarget)
 	for _, pc := range in.cfg.ports {
-		if skip := floodSkips(from, pc, kind); skip != NoDecision {
+		if skip := in.floodSkips(from, pc, kind); skip != NoDecision {
 			in.note(ProbeDeliver, pc.p, f, skip)
 			continue
 		}
@@ -24,7 +24,7 @@ func (in *Input) flood(from *portConf, f *frame.Frame, kind Decision) outcome {
 }
 
 // floodSkips is what keeps flooded frames of a kind from a port, or NoDecision.
-func floodSkips(from, pc *portConf, kind Decision) Decision {
+func (in *Input) floodSkips(from, pc *portConf, kind Decision) Decision {
 	switch {
 	case kind == UnknownUnicast && !pc.flags.has(flagFlood):
 		return SkipNoFlood
@@ -34,6 +34,8 @@ func floodSkips(from, pc *portConf, kind Decision) Decision {
 		return SkipNoBcastFlood
 	case pc.flags.has(flagProxyARP):
 		return SkipProxyARP
+	case in.replied && (pc.flags.has(flagProxyARPWifi) || pc.suppresses(in.vid)):
+		return SkipNeighSuppress
 	}
 	return NoDecision
 }

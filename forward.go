@@ -92,14 +92,6 @@ func (in *Input) egress(pc *portConf, f *frame.Frame) {
 // emit puts the frame under way, with a tag, in a device's vector. Copies that look
 // alike are one view, most often that of the frame as it came in.
 func (in *Input) emit(num int, p *Port, f *frame.Frame, tag frame.Tag) {
-	for num >= len(in.out) {
-		in.out = append(in.out, vector{})
-	}
-	v := &in.out[num]
-	if len(v.views) == 0 {
-		v.p = p
-		in.touched = append(in.touched, num)
-	}
 	i := in.firstView
 	for i < len(in.views) && (in.views[i].Tag != tag || in.views[i].Tunnel != f.Tunnel || in.views[i].Nexthop != f.Nexthop) {
 		i++
@@ -108,7 +100,20 @@ func (in *Input) emit(num int, p *Port, f *frame.Frame, tag frame.Tag) {
 		in.views = append(in.views, *f)
 		in.views[i].Tag = tag
 	}
-	v.views = append(v.views, uint16(i))
+	in.put(num, p, i)
+}
+
+// put puts a view in a device's vector.
+func (in *Input) put(num int, p *Port, view int) {
+	for num >= len(in.out) {
+		in.out = append(in.out, vector{})
+	}
+	v := &in.out[num]
+	if len(v.views) == 0 {
+		v.p = p
+		in.touched = append(in.touched, num)
+	}
+	v.views = append(v.views, uint16(view))
 }
 
 // take gives what a vector holds, and empties it. The memory is the vector's.

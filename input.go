@@ -37,6 +37,7 @@ type Input struct {
 	vid      frame.VID
 	filtered bool   // VLAN filtering was on when the frame came in
 	isolated bool   // the frame came in by an isolated port
+	replied  bool   // ports that suppress need not see the frame (proxyarp_replied)
 	nexthop  uint32 // of the port in whose place its backup is to send the frame; 0 none
 	src, dst flow
 	header   struct{ src, dst frame.MAC }
@@ -213,7 +214,7 @@ func (in *Input) receive(f *frame.Frame) (outcome, error) {
 			in.pc = cfg.conf(in.port)
 		}
 	}
-	in.vid, in.nexthop = 0, 0
+	in.vid, in.nexthop, in.replied = 0, 0, false
 	if !f.WellFormed() {
 		in.header.src, in.header.dst = frame.MAC{}, frame.MAC{}
 	} else {
@@ -351,6 +352,9 @@ func (in *Input) handleFrameFinish(pc *portConf, f *frame.Frame) outcome {
 		return dropped(DropLearning)
 	}
 	in.isolated = pc.flags.has(flagIsolated)
+	if in.cfg.answers {
+		in.suppress(pc, f)
+	}
 	return in.deliver(pc, f)
 }
 

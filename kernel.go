@@ -70,6 +70,12 @@ type rules struct {
 	backupNexthop bool // backup_nhid is known [6.6]
 	maxLearned    bool // fdb_max_learned is known [6.7]
 	localVLAN0    bool // fdb_local_vlan_0 is known [6.18]
+
+	// Neighbour suppression. ARP probes and the solicitations of duplicate address
+	// detection are requests like others to 6.1 (6.1.192), and announcements, which
+	// are not answered, to 6.12 and 6.18; when that changed in between is not known.
+	neighProbes  bool // they are announcements [6.2]
+	neighUnicast bool // unicast requests are not answered [6.15]
 }
 
 func rulesOf(k Kernel) rules {
@@ -81,5 +87,7 @@ func rulesOf(k Kernel) rules {
 		backupNexthop: since(Linux6_6),
 		maxLearned:    since(Linux6_7),
 		localVLAN0:    since(Linux6_18),
+		neighProbes:   since(Linux6_2),
+		neighUnicast:  since(Linux6_15),
 	}
 }

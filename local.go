@@ -23,6 +23,7 @@ type host struct {
 	rxFrames atomic.Uint64
 	rxBytes  atomic.Uint64
 	mcast    atomic.Uint64
+	own      struct{ frames, bytes atomic.Uint64 } // sent by the bridge through its own device
 	cable    atomic.Pointer[hostCable]
 	xmit     sync.Mutex // lets one Xmit in at a time
 	in       *Input     // of Xmit; guarded by xmit
@@ -121,12 +122,16 @@ func (h *host) fail(err error) {
 	}
 }
 
-// count adds what a batch delivered up.
+// count adds what a batch delivered up, and sent on behalf of the host.
 func (h *host) count(t *tally) {
 	if t.up != 0 {
 		h.rxFrames.Add(t.up)
 		h.rxBytes.Add(t.upBytes)
 		h.mcast.Add(t.upMulticast)
+	}
+	if t.own != 0 {
+		h.own.frames.Add(t.own)
+		h.own.bytes.Add(t.ownBytes)
 	}
 }
 
@@ -149,7 +154,8 @@ func (b *Bridge) Stats() (s HostStats) {
 	}
 	atDoor := s.Ingress.Dropped[DropRunt] + s.Ingress.Dropped[DropHostDown] +
 		s.Ingress.Dropped[DropHostTooLong] + s.Ingress.Dropped[DropNotServed]
-	s.TxPackets = s.Ingress.Received - atDoor
+	s.TxPackets = s.Ingress.Received - atDoor + h.own.frames.Load()
+	s.TxBytes += h.own.bytes.Load()
 	return s
 }
 
@@ -192,16 +198,24 @@ func (in *Input) devXmit(f *frame.Frame) (outcome, error) {
 	if how == VLANNotMember {
 		return dropped(DropVLANIngress), nil
 	}
+	if in.cfg.neighSuppress {
+		in.suppress(nil, f)
+	}
+	return in.fromHost(f), nil
+}
+
+// fromHost sends a frame of the host's to where its destination is.
+func (in *Input) fromHost(f *frame.Frame) outcome {
 	switch dst := in.header.dst; {
 	case dst.IsBroadcast():
-		return in.flood(nil, f, Broadcast), nil
+		return in.flood(nil, f, Broadcast)
 	case dst.IsMulticast():
-		return in.flood(nil, f, Multicast), nil
+		return in.flood(nil, f, Multicast)
 	default:
-		if v, ok := in.lookup(dst, vid, &in.dst); ok {
-			return in.forward(nil, f, v.port()), nil
+		if v, ok := in.lookup(dst, in.vid, &in.dst); ok {
+			return in.forward(nil, f, v.port())
 		}
-		return in.flood(nil, f, UnknownUnicast), nil
+		return in.flood(nil, f, UnknownUnicast)
 	}
 }
 

@@ -62,7 +62,7 @@ type PortStats struct {
 // HostStats are the counters of the bridge's own device. They only grow.
 type HostStats struct {
 	RxPackets, RxBytes uint64 // delivered up (br_pass_frame_up), bytes without the Ethernet header
-	TxPackets, TxBytes uint64 // sent by the host (br_dev_xmit), bytes with it
+	TxPackets, TxBytes uint64 // sent by the host, or the bridge for it (br_dev_xmit), bytes with it
 	Multicast          uint64 // delivered up as multicast
 	Ingress            IngressLedger
 	Egress             EgressLedger
@@ -81,6 +81,7 @@ type counters struct {
 type tally struct {
 	bytes, used              uint64
 	up, upBytes, upMulticast uint64 // delivered up to the host, before any check there
+	own, ownBytes            uint64 // sent by the bridge through its own device
 }
 
 func (c *counters) add(t *tally) {

@@ -21,6 +21,10 @@ const (
 	ProbeIngress            // its VLAN was decided
 	ProbeLocked             // the port is locked: is the source authorised?
 	ProbeFDBUpdate          // its source was learned, or not
+	ProbeSuppressARP        // it is an ARP packet, and the bridge may answer it
+	ProbeSuppressND         // it is a neighbour solicitation or advertisement, likewise
+	ProbeARPSend            // the bridge answers it: Src and Dst are the answer's
+	ProbeNDSend             // likewise
 	ProbeForward            // its destination is known: one port
 	ProbeFlood              // it goes to all that want it
 	ProbeDeliver            // a port was passed over
@@ -40,6 +44,10 @@ var probeNames = [numProbes]string{
 	ProbeIngress:      "br_allowed_ingress",
 	ProbeLocked:       "br_handle_frame_finish",
 	ProbeFDBUpdate:    "br_fdb_update",
+	ProbeSuppressARP:  "br_do_proxy_suppress_arp",
+	ProbeSuppressND:   "br_do_suppress_nd",
+	ProbeARPSend:      "br_arp_send",
+	ProbeNDSend:       "br_nd_send",
 	ProbeForward:      "br_forward",
 	ProbeFlood:        "br_flood",
 	ProbeDeliver:      "maybe_deliver",
@@ -95,16 +103,29 @@ const (
 	NotLearnedState      // the port may no longer learn
 	NotMovedSticky       // the entry is on another port and sticky
 
+	NeighNotAsked        // no request that the bridge answers
+	NeighFromSuppressing // the ingress port suppresses: nothing is done
+	NeighUnicast         // a unicast request, left to the station that it is for
+	NeighAnnounced       // no request, but an announcement or a probe
+	NeighNoVLANDevice    // the host has no device in this VLAN
+	NeighLocal           // the target is the host, which answers itself
+	NeighUnknown         // the host does not know the target
+	NeighNotInFDB        // the host knows the target, the FDB does not
+	NeighKnown           // the target is known, no flag has the bridge answer
+	NeighMalformed       // the target is known, the request's options are malformed
+	NeighAnswered        // the bridge answers
+
 	KnownUnicast   // the destination is in the FDB
 	KnownLocal     // the destination is an address of the bridge
 	UnknownUnicast // the destination is not in the FDB
 	Broadcast
 	Multicast
 
-	SkipNoFlood      // unknown unicast, flood off
-	SkipNoMcastFlood // multicast, mcast_flood off
-	SkipNoBcastFlood // broadcast, bcast_flood off
-	SkipProxyARP     // proxy_arp: nothing flooded leaves here
+	SkipNoFlood       // unknown unicast, flood off
+	SkipNoMcastFlood  // multicast, mcast_flood off
+	SkipNoBcastFlood  // broadcast, bcast_flood off
+	SkipProxyARP      // proxy_arp: nothing flooded leaves here
+	SkipNeighSuppress // the request was answered, or needs no answer from there
 	SkipUndeliverable
 	ToBackup // the port has no carrier, its backup takes over
 	ToTunnel // the tunnel id of the VLAN stands in for the tag
@@ -141,6 +162,17 @@ var decisionWords = [numDecisions]string{
 	NotLearnedLimit:      "not learned, the table is full",
 	NotLearnedState:      "not learned, the port may no longer learn",
 	NotMovedSticky:       "source is sticky on another port",
+	NeighNotAsked:        "no request to answer",
+	NeighFromSuppressing: "from a suppressing port, let alone",
+	NeighUnicast:         "unicast request, left to its station",
+	NeighAnnounced:       "announcement or probe, not for suppressing ports",
+	NeighNoVLANDevice:    "the host has no device in the VLAN",
+	NeighLocal:           "asks for the host, which answers itself",
+	NeighUnknown:         "the host knows no such neighbour",
+	NeighNotInFDB:        "the neighbour's address is not in the FDB",
+	NeighKnown:           "neighbour known, not answered for",
+	NeighMalformed:       "neighbour known, the request is malformed",
+	NeighAnswered:        "neighbour known, answered",
 	KnownUnicast:         "known unicast",
 	KnownLocal:           "address of the bridge",
 	UnknownUnicast:       "unknown unicast",
@@ -150,6 +182,7 @@ var decisionWords = [numDecisions]string{
 	SkipNoMcastFlood:     "passed over: mcast_flood off",
 	SkipNoBcastFlood:     "passed over: bcast_flood off",
 	SkipProxyARP:         "passed over: proxy_arp",
+	SkipNeighSuppress:    "passed over: neigh_suppress or proxy_arp_wifi",
 	SkipUndeliverable:    "passed over",
 	ToBackup:             "no carrier, the backup port takes over",
 	ToTunnel:             "tunnel of the VLAN",

@@ -57,6 +57,8 @@ type VLANInfo struct {
 	State       PortState
 	McastRouter int // 1, the default; used once multicast snooping is built
 
+	NeighSuppress bool // see VLANFilter.SetNeighSuppress
+
 	// Counted while VLANStats is on: by the whole VLAN together, or by this port
 	// with VLANStatsPerPort. Bytes are without the Ethernet header and the tag.
 	RxPackets, RxBytes uint64
@@ -79,6 +81,7 @@ type vlanPage struct {
 	member, untagged uint64
 	forwarding       uint64 // state is FORWARDING
 	lets             uint64 // state is FORWARDING or LEARNING
+	neighSuppress    uint64
 	state            [64]PortState
 	mcastRouter      [64]uint8
 	stats            [64]*vlanStats
@@ -104,6 +107,11 @@ func (g *vlanGroup) untagged(v frame.VID) bool {
 func (g *vlanGroup) forwards(v frame.VID) bool {
 	p, bit := g.page(v)
 	return p != nil && p.member&p.forwarding&bit != 0
+}
+
+func (g *vlanGroup) suppresses(v frame.VID) bool {
+	p, bit := g.page(v)
+	return p != nil && p.neighSuppress&bit != 0
 }
 
 func (g *vlanGroup) state(v frame.VID) PortState {
@@ -193,6 +201,7 @@ func (g *vlanGroup) remove(v frame.VID) {
 	p.untagged &^= bit
 	p.forwarding &^= bit
 	p.lets &^= bit
+	p.neighSuppress &^= bit
 	p.stats[v&63] = nil
 	g.unmapTunnel(v)
 	g.count--
@@ -209,6 +218,7 @@ func (g *vlanGroup) info() []VLANInfo {
 		i := VLANInfo{
 			VID: v, PVID: g.pvid == v, Untagged: p.untagged&bit != 0,
 			State: p.state[v&63], McastRouter: int(p.mcastRouter[v&63]),
+			NeighSuppress: p.neighSuppress&bit != 0,
 		}
 		if st := p.stats[v&63]; st != nil {
 			i.RxPackets, i.RxBytes = st.rxPackets.Load(), st.rxBytes.Load()

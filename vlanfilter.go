@@ -100,6 +100,38 @@ func (v *VLANFilter) SetState(vid, end frame.VID, s PortState) error {
 	})
 }
 
+// SetNeighSuppress turns neighbour suppression on or off for the port in vid, or with
+// end in each of vid to end (`bridge vlan set vid V neigh_suppress on`). It counts
+// while PortAttrs.NeighVLANSuppress is on for the port. Errors: EINVAL for a bad VID or
+// range, for the bridge's own device and for a release before 6.4, ENOENT for a VLAN
+// that the port is not in.
+func (v *VLANFilter) SetNeighSuppress(vid, end frame.VID, on bool) error {
+	return v.change("vlan neigh_suppress", func(x *tx, d vlanDev) error {
+		vl := VLAN{VID: vid, End: end}
+		if !x.cfg.rules.neighVLAN {
+			return x.refuse(EINVAL, "neigh_suppress of a VLAN is known from Linux 6.4 on")
+		}
+		if why := vl.check(); why != "" {
+			return x.refuse(EINVAL, why)
+		}
+		for i := vid; i <= vl.last(); i++ {
+			switch {
+			case !d.group().has(i):
+				return x.refuse(ENOENT, "no such VLAN on the device")
+			case d.p == nil:
+				return x.refuse(EINVAL, "neighbour suppression is for ports")
+			}
+		}
+		for i := vid; i <= vl.last(); i++ {
+			p, bit := d.edit().writable(i)
+			if p.neighSuppress &^= bit; on {
+				p.neighSuppress |= bit
+			}
+		}
+		return nil
+	})
+}
+
 // All lists the VLANs, ascending.
 func (v *VLANFilter) All() []VLANInfo {
 	g := v.group()

@@ -189,6 +189,9 @@ func (r *run) setBridge(t *Step) error {
 			if m, err = frame.ParseMAC(v.Word); err == nil {
 				err = r.b.SetAddress(m)
 			}
+			if err == nil {
+				r.stack.forget() // also if it is the address that the device has
+			}
 		case "promisc":
 			err = r.b.SetPromisc(v.Num != 0)
 		}

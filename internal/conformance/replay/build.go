@@ -40,6 +40,11 @@ func (r *run) build() error {
 	if r.b, err = bridge.New(cfg); err != nil {
 		return fmt.Errorf("new bridge: %w", err)
 	}
+	r.b.Watch(func(e bridge.Event) {
+		if e.Kind == bridge.EventAddress && e.Port == "" {
+			r.stack.forget()
+		}
+	})
 	r.host = newCable(!r.opt.TagAside)
 	if err := r.b.AttachHost(r.host, bridge.HostConfig{Caps: r.caps()}); err != nil {
 		return fmt.Errorf("attach host: %w", err)
@@ -92,6 +97,7 @@ func (r *run) config() (bridge.Config, error) {
 		GroupFwdMask: uint16(v("group_fwd_mask")), GroupAddress: group,
 		NoLinkLocalLearn: on("no_linklocal_learn"), FDBMaxLearned: uint32(v("fdb_max_learned")),
 		MSTEnabled: on("mst_enabled"),
+		Host:       &r.stack.table,
 	}
 	if !on("address_auto") {
 		cfg.Address, err = frame.ParseMAC(r.s.Bridge["address"].Word)

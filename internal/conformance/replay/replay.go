@@ -88,11 +88,12 @@ func Run(s *Scenario, opt Options) (d *Difference) {
 
 // run is one replay.
 type run struct {
-	s    *Scenario
-	opt  Options
-	b    *bridge.Bridge
-	host *cable
-	devs []*device // in the order of Scenario.Ports
+	s     *Scenario
+	opt   Options
+	b     *bridge.Bridge
+	host  *cable
+	stack stack
+	devs  []*device // in the order of Scenario.Ports
 
 	at     int           // index of the step
 	now    time.Time     // the bridge's clock

@@ -36,10 +36,8 @@ func init() {
 		"port-add":        (*run).portAdd,
 		"wait":            (*run).wait,
 
-		// The neighbour table is the host's, not the bridge's, which only asks it
-		// for addresses to answer with.
-		"neigh-add": func(*run, *Step) error { return nil },
-		"neigh-del": func(*run, *Step) error { return nil },
+		"neigh-add": (*run).neighAdd,
+		"neigh-del": (*run).neighDel,
 
 		"dump-fdb":         (*run).dumpFDB,
 		"dump-vlan":        (*run).dumpVLAN,
@@ -61,6 +59,9 @@ func (r *run) wait(t *Step) error {
 // link sets a device, the bridge's own too, up or down.
 func (r *run) link(t *Step, up bool) error {
 	if t.Port == hostName {
+		if !up {
+			r.stack.forget()
+		}
 		return r.b.SetUp(up)
 	}
 	d := r.dev(t.Port)
@@ -123,6 +124,9 @@ func (r *run) vlanDel(t *Step) error {
 }
 
 func (r *run) vlanSet(t *Step) error {
+	if v, ok := t.Attrs["neigh_suppress"]; ok && len(t.Attrs) == 1 && t.State == nil {
+		return r.filter(t.Port).SetNeighSuppress(frame.VID(t.VID), frame.VID(t.VIDEnd), v.Num != 0)
+	}
 	if len(t.Attrs) > 0 {
 		return unsupported(t.Op, t.Attrs)
 	}
