@@ -97,6 +97,7 @@ type BridgeInfo struct {
 	GroupFwdMask     uint16
 	GroupAddress     frame.MAC
 	NoLinkLocalLearn bool
+	WireMode         bool // the library's own, see Bridge.SetWireMode
 	FDBMaxLearned    uint32
 	FDBLearned       int // fdb_n_learned
 	FDBLocalVLAN0    bool

@@ -96,6 +96,13 @@ func BenchmarkForward(b *testing.B) {
 			_, ports := benchBridge(b, macs, bridge.Config{VLANFiltering: true}, bridge.PortConfig{})
 			benchReceive(b, ports[0].Input(), unicastFrames(macs))
 		})
+		b.Run("unicast-filter/"+name, func(b *testing.B) {
+			br, ports := benchBridge(b, macs, bridge.Config{}, bridge.PortConfig{})
+			if err := br.SetFilters(acceptAll); err != nil {
+				b.Fatal(err)
+			}
+			benchReceive(b, ports[0].Input(), unicastFrames(macs))
+		})
 		b.Run("naive/"+name, func(b *testing.B) { benchNaive(b, macs, unicastFrames(macs)) })
 	}
 	b.Run("unicast-flow/macs=1k", func(b *testing.B) {
@@ -126,6 +133,10 @@ func BenchmarkForward(b *testing.B) {
 		benchReceive(b, ports[0].Input(), fs)
 	})
 }
+
+// acceptAll is a filter that lets everything through, at one point.
+var acceptAll = bridge.Filter{Name: "accept", Hooks: bridge.Hooks(bridge.HookPreRouting),
+	Judge: func(*bridge.Passage) bridge.Ruling { return bridge.Ruling{} }}
 
 // BenchmarkForwardParallel is BenchmarkForward/unicast with an Input a goroutine.
 func BenchmarkForwardParallel(b *testing.B) {
@@ -202,6 +213,21 @@ func benchNaive(b *testing.B, macs int, fs []frame.Frame) {
 	}
 }
 
+// everywhere is a filter that looks at every frame at every point, and copies and
+// reports some.
+var everywhere = bridge.Filter{Name: "everywhere", Hooks: everyHook, Judge: func(s *bridge.Passage) bridge.Ruling {
+	_, _, known := s.Lookup(s.Frame.Dst())
+	if s.Out != nil && !known {
+		s.CopyTo(s.Out)
+	}
+	why := s.Out
+	s.Report(func() error { return why.Info().Failed })
+	if s.Now().IsZero() {
+		return bridge.FilterDrop.Because("never")
+	}
+	return bridge.FilterAccept.Because("always")
+}}
+
 // TestForwardAllocatesNothing holds the promise of no allocation a frame.
 func TestForwardAllocatesNothing(t *testing.T) {
 	if raceEnabled {
@@ -218,6 +244,8 @@ func TestForwardAllocatesNothing(t *testing.T) {
 		{"broadcast", bridge.Config{}, func(*bridge.Bridge, int) frame.MAC { return frame.Broadcast }},
 		{"broadcast vlan", bridge.Config{VLANFiltering: true}, func(*bridge.Bridge, int) frame.MAC { return frame.Broadcast }},
 		{"host", bridge.Config{}, func(b *bridge.Bridge, _ int) frame.MAC { return b.Info().Address }},
+		{"filtered", bridge.Config{Filters: []bridge.Filter{everywhere}}, func(*bridge.Bridge, int) frame.MAC { return frame.Broadcast }},
+		{"filtered vlan", bridge.Config{VLANFiltering: true, Filters: []bridge.Filter{everywhere}}, func(*bridge.Bridge, int) frame.MAC { return frame.Broadcast }},
 	} {
 		for _, aside := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s aside=%t", c.name, aside), func(t *testing.T) {

@@ -42,9 +42,12 @@ type Config struct {
 	GroupFwdMask     uint16
 	GroupAddress     frame.MAC // zero: 01:80:c2:00:00:00
 	NoLinkLocalLearn bool
+	WireMode         bool // see Bridge.SetWireMode
 
 	FDBMaxLearned uint32 // Linux's limit on learned addresses; 0: none
 	FDBLimit      int    // the library's; 0: 65536. At the limit further addresses are not learned
+
+	Filters []Filter // see Bridge.SetFilters
 
 	// Attrs is any other setting, and overrules those above.
 	Attrs BridgeAttrs
@@ -160,7 +163,10 @@ func (x *tx) configure(c *Config) error {
 		a.GroupAddress = &c.GroupAddress
 	}
 	i := &x.cfg.info
-	i.Promisc, i.AllMulti, i.NoARP = c.Promisc, c.AllMulti, c.NoARP
+	i.Promisc, i.AllMulti, i.NoARP, i.WireMode = c.Promisc, c.AllMulti, c.NoARP, c.WireMode
+	if err := x.setFilters(c.Filters); err != nil {
+		return err
+	}
 	if err := x.setBridge(&a); err != nil {
 		return err
 	}
@@ -459,6 +465,15 @@ func (b *Bridge) SetAllMulti(on bool) error {
 // no notice of ARP. IPv6 does not mind.
 func (b *Bridge) SetNoARP(on bool) error {
 	return b.change("set arp", b.name, func(x *tx) error { x.cfg.info.NoARP = on; return nil })
+}
+
+// SetWireMode has the bridge pass what a wire would, and what Linux has no setting
+// for: frames to 01:80:c2:00:00:00, 01 and 02 (spanning tree, pause frames, LACP) are
+// forwarded like any multicast, so that the devices on both sides can speak to each
+// other. While STP is on those to 00 stay with the bridge. For the addresses up to 0f
+// there is GroupFwdMask. Off unless Config.WireMode turns it on.
+func (b *Bridge) SetWireMode(on bool) error {
+	return b.change("set wire mode", b.name, func(x *tx) error { x.cfg.info.WireMode = on; return nil })
 }
 
 // Close ends the bridge: every cable is closed, Serve returns once its goroutines

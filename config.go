@@ -13,8 +13,10 @@ import (
 // a value behind one atomic pointer, never changed once it is published.
 type config struct {
 	hold            stamp  // how long an idle entry lives; 0 or less: nothing is learned
-	required        uint16 // group_fwd_mask_required
+	required        uint16 // group_fwd_mask_required, and what wire mode adds
 	rules           rules  // what the modelled kernel does and does not
+	hooks           *hooks // the filters, by point; nil: none
+	filters         []Filter
 	closed          bool
 	groupAddressSet bool // somebody set the group address: it no longer follows the VLAN protocol
 	info            BridgeInfo
@@ -116,6 +118,12 @@ func (c *config) derive() {
 	c.required = 0
 	if c.info.VLANFiltering && c.info.VLANProtocol == frame.TypeDot1AD {
 		c.required = 0xb801 &^ (1 << (c.info.GroupAddress[5] & 15))
+	}
+	if c.info.WireMode {
+		c.required |= 1<<1 | 1<<2
+		if c.info.STPState == 0 {
+			c.required |= 1 << 0
+		}
 	}
 }
 

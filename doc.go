@@ -18,7 +18,8 @@
 //  2. br_handle_frame: the source must be the address of a station. The group
 //     addresses 01:80:c2:00:00:0X are forwarded, handed to the port's own stack
 //     ([PortConfig.OnPass]), or dropped. A port that is neither FORWARDING nor
-//     LEARNING lets nothing else in.
+//     LEARNING lets nothing else in. The first filters are asked here, before the
+//     source is learned (hooks.go); a [Filter] may stand at five points.
 //  3. br_handle_frame_finish: with VLAN filtering the frame's VLAN is decided, by
 //     its tag or by the port's PVID, and the port must be in it (vlan.go). A locked
 //     port lets only known sources in. The source is learned (fdb_learn.go): before
@@ -53,7 +54,7 @@
 // waits until no batch runs under the old one, and purges. When a configuration
 // call returns it is over: after [Bridge.RemovePort] the port's cable is written to
 // no more, after [VLANFilter.Delete] nothing is left in the FDB. Such a call must
-// not be made from inside a batch, that is from a Trace, an OnPass or a FrameIO
+// not be made from inside a batch, that is from a Filter, a Trace, an OnPass or a FrameIO
 // ([ErrInBatch]); the handler of [Bridge.Watch] is outside and may call anything.
 //
 // Goroutines exist only inside Serve, one a cable's queue and one for timers, and
@@ -69,14 +70,14 @@
 // # What is modelled, and what is not
 //
 // Modelled: the receive path with VLAN filtering (802.1Q and 802.1ad), spanning tree
-// instances whose states somebody sets (MST), all port flags of the datapath, the FDB
-// with its requests, flushes, ageing and local entries, link states, MTUs, address
-// selection, the bridge's own device, backup ports, VLAN tunnels, and the errors Linux
-// answers. [Config.Kernel] chooses a release where they differ.
+// instances whose states somebody sets (MST), all port flags of the datapath, proxy ARP
+// and neighbour suppression, the FDB with its requests, flushes, ageing and local
+// entries, link states, MTUs, address selection, the bridge's own device, backup ports,
+// VLAN tunnels, the five netfilter points, and the errors Linux answers.
+// [Config.Kernel] chooses a release where they differ.
 //
-// Not yet: multicast snooping and the MDB, the spanning tree, neighbour suppression
-// and proxy ARP, netfilter hooks. Their settings are kept, checked and dumped, and say
-// so in their comments.
+// Not yet: multicast snooping and the MDB, the spanning tree. Their settings are kept,
+// checked and dumped, and say so in their comments.
 // Never: what the kernel does before and behind the bridge, such as tc, XDP, and
 // VLAN devices on a port. docs/differences.md has the list, docs/conformance.md the
 // figures.

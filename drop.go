@@ -24,6 +24,7 @@ const (
 	DropInvalidSource // source address zero or a group address
 	DropMACControl    // 01:80:c2:00:00:01, never forwarded
 	DropPortState     // the port's state does not let frames in
+	DropFilter        // a filter said so; the reason for a copy too, of which the others go on
 	DropVLANIngress   // tag or PVID not allowed here (br_allowed_ingress)
 	DropLocked        // locked port, source not authorised
 	DropLearning      // learned from, but the state is LEARNING
@@ -61,6 +62,7 @@ var dropText = [numDropReasons]struct{ kernel, words string }{
 	DropInvalidSource: {"MAC_INVALID_SOURCE", "source address is zero or a group address"},
 	DropMACControl:    {"MAC_IEEE_MAC_CONTROL", "MAC control frames are never forwarded"},
 	DropPortState:     {"BRIDGE_INGRESS_STP_STATE", "the port's state lets no frame in"},
+	DropFilter:        {"NETFILTER_DROP", "a filter dropped it"},
 	DropVLANIngress:   {"NOT_SPECIFIED", "the ingress port is not in the frame's VLAN"},
 	DropLocked:        {"NOT_SPECIFIED", "the port is locked and the source not authorised"},
 	DropLearning:      {"BRIDGE_INGRESS_STP_STATE", "the state is learning: learned from, not forwarded"},

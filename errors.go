@@ -111,7 +111,7 @@ var (
 	ErrQueueFull = errors.New("bridge: queue full")
 
 	// ErrInBatch is returned by a call that would wait for a batch to end when it
-	// is made from inside that batch: by a Trace, an OnPass or a FrameIO.
+	// is made from inside that batch: by a Trace, a Filter, an OnPass or a FrameIO.
 	ErrInBatch = errors.New("bridge: call from inside a batch would wait for itself")
 )
 

@@ -28,6 +28,7 @@ const (
 	EventCableUp              // and up again
 	EventAddress              // the bridge's own address changed: MAC
 	EventWarning              // Err says what is likely to be a mistake, about Port
+	EventFilter               // a filter reports the frame of a station: Filter, MAC, VID, Port, Err, Count
 	EventLost                 // Lost events were not delivered: the queue was full
 )
 
@@ -35,7 +36,7 @@ var eventNames = [...]string{
 	EventNone: "none", EventFDBAdd: "fdb add", EventFDBMove: "fdb move", EventFDBChange: "fdb change",
 	EventFDBDelete: "fdb delete", EventPortAdd: "port add", EventPortRemove: "port remove",
 	EventPortState: "port state", EventPortFailed: "port failed", EventCableDown: "cable down",
-	EventCableUp: "cable up", EventAddress: "address", EventWarning: "warning", EventLost: "lost",
+	EventCableUp: "cable up", EventAddress: "address", EventWarning: "warning", EventFilter: "filter", EventLost: "lost",
 }
 
 // String names the kind, "fdb add".
@@ -55,6 +56,9 @@ type Event struct {
 	State PortState
 	Err   error
 	Lost  int
+
+	Filter string // of EventFilter: the filter's name
+	Count  int    // of EventFilter: how many reports this one stands for (Passage.Report)
 }
 
 // String gives the event as one line.
@@ -64,7 +68,7 @@ func (e Event) String() string {
 		s += " " + e.Port
 	}
 	switch e.Kind {
-	case EventFDBAdd, EventFDBMove, EventFDBChange, EventFDBDelete, EventAddress:
+	case EventFDBAdd, EventFDBMove, EventFDBChange, EventFDBDelete, EventAddress, EventFilter:
 		s += " " + e.MAC.String()
 	case EventPortState:
 		s += " " + e.State.String()
@@ -74,8 +78,14 @@ func (e Event) String() string {
 	if e.VID != 0 {
 		s += fmt.Sprintf(" vlan %d", e.VID)
 	}
+	if e.Filter != "" {
+		s += ": " + e.Filter
+	}
 	if e.Err != nil {
 		s += ": " + e.Err.Error()
+	}
+	if e.Count > 1 {
+		s += fmt.Sprintf(" (%d times)", e.Count)
 	}
 	return s
 }

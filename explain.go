@@ -15,7 +15,7 @@ const (
 	NoVerdict Verdict = iota
 	Used              // it leaves by at least one device
 	Passed            // handed to the port's own stack
-	Consumed          // taken by a protocol of the bridge; none does yet
+	Consumed          // taken by a filter
 	Drop              // it ends here
 )
 

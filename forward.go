@@ -60,12 +60,26 @@ func (in *Input) forward(from *portConf, f *frame.Frame, num int) outcome {
 	return used()
 }
 
-// egress is __br_forward and br_dev_queue_push_xmit: a view of the frame with the
-// tag with which it leaves is held against the port's MTU and put in the port's
-// vector.
+// egress is __br_forward: a copy is given the tag with which it leaves, and is shown
+// to the filters.
 func (in *Input) egress(pc *portConf, f *frame.Frame) {
 	tag := in.egressTag(pc.vlans, f)
 	in.noteTag(ProbeEgress, pc.p, tag)
+	if in.cfg.hooks != nil {
+		h := HookForward
+		if in.port == nil {
+			h = HookLocalOut
+		}
+		if !in.passes(h, pc.p, f, tag) || !in.passes(HookPostRouting, pc.p, f, tag) {
+			return
+		}
+	}
+	in.pushXmit(pc, f, tag)
+}
+
+// pushXmit is br_dev_queue_push_xmit: a view of the frame with its tag is held
+// against the port's MTU and put in the port's vector.
+func (in *Input) pushXmit(pc *portConf, f *frame.Frame, tag frame.Tag) {
 	why := NotDropped
 	switch {
 	case pc.flags&flagLink != flagLink:

@@ -23,12 +23,15 @@ func goroutineID() uint64 {
 }
 
 // inBatch reports whether the caller is known to be inside a batch: called by a
-// Trace or an OnPass, or by a FrameIO under Serve.
+// Trace, a Filter or an OnPass, or by a FrameIO under Serve.
 func (b *Bridge) inBatch() bool {
 	var me uint64
 	for _, in := range b.registered() {
 		if in.epoch.Load()&1 == 0 {
 			continue
+		}
+		if in.judges.Load() && inFilter() {
+			return true
 		}
 		if me == 0 {
 			me = goroutineID()

@@ -59,6 +59,10 @@ type Input struct {
 	tally     tally
 	ctr       *counters
 	patrolled uint64 // epoch at the last patrol, whose it is
+
+	passage Passage     // what filters see of the frame
+	judging bool        // judges is set
+	judges  atomic.Bool // a filter was asked in this batch
 }
 
 // An overlay holds what a frame in a dry run would have changed in the FDB, for
@@ -168,6 +172,11 @@ func (in *Input) end() {
 	if in.running.Load() != 0 {
 		in.running.Store(0)
 	}
+	if in.judging {
+		in.judging = false
+		in.judges.Store(false)
+		in.passage.view, in.passage.Out = frame.Frame{}, nil
+	}
 	in.ctr.add(&in.tally)
 	in.b.host.count(&in.tally)
 	in.tally = tally{}
@@ -189,6 +198,8 @@ func (in *Input) account(o outcome) {
 		in.tally.used++
 	case Passed:
 		in.ctr.passed.Add(1)
+	case Consumed:
+		in.ctr.consumed.Add(1)
 	case Drop:
 		in.ctr.dropped[o.reason].Add(1)
 		if in.watched {
@@ -261,18 +272,21 @@ func (in *Input) handleFrame(pc *portConf, f *frame.Frame) outcome {
 	if !pc.state.lets() && !in.cfg.info.MSTEnabled {
 		return dropped(DropPortState)
 	}
+	if in.cfg.hooks != nil {
+		return in.preRouting(pc, f)
+	}
 	return in.handleFrameFinish(pc, f)
 }
 
 // linkLocal judges a frame to 01:80:c2:00:00:0X: forwarded like any multicast if a
 // mask says so, else handed to the port's own stack, in any port state.
 func (in *Input) linkLocal(pc *portConf, f *frame.Frame) (o outcome, done bool) {
-	const stp, macControl = 0, 1
+	const stp, macControl, lldp = 0x0, 0x1, 0xe
 	i := &in.cfg.info
 	x := in.header.dst[5] & 0xf
 	mask := in.cfg.required | pc.mask
 	switch {
-	case x == macControl:
+	case x == macControl && mask&(1<<macControl) == 0: // only wire mode sets this bit
 		return dropped(DropMACControl), true
 	case x != stp:
 		mask |= i.GroupFwdMask
@@ -283,9 +297,14 @@ func (in *Input) linkLocal(pc *portConf, f *frame.Frame) (o outcome, done bool) 
 		in.note(ProbeHandleFrame, pc.p, f, LinkLocalForward)
 		return outcome{}, false
 	}
+	if in.cfg.hooks != nil && x != stp && x != lldp {
+		if o, done = in.ownStack(f); done {
+			return o, true
+		}
+	}
 	d := LinkLocalPass
 	if pc.flags.has(flagLearning) && pc.state.lets() && !i.NoLinkLocalLearn {
-		if vid, ok := in.linkLocalVLAN(pc.vlans, f); ok {
+		if vid, ok := in.expectVLAN(pc.vlans, f); ok {
 			switch in.learn(pc, in.header.src, vid, 0) {
 			case Learned, Refreshed, Moved:
 				d = LinkLocalLearned
@@ -318,14 +337,18 @@ func (in *Input) guard(fn func()) {
 		if r == nil {
 			return
 		}
-		err := fmt.Errorf("bridge: a callback panicked: %v", r)
-		if in.port == nil {
-			in.b.host.fail(err)
-		} else {
-			in.b.fail(in.port, err)
-		}
+		in.failSource(fmt.Errorf("bridge: a callback panicked: %v", r))
 	}()
 	fn()
+}
+
+// failSource ends the cable that the frame came from.
+func (in *Input) failSource(err error) {
+	if in.port == nil {
+		in.b.host.fail(err)
+	} else {
+		in.b.fail(in.port, err)
+	}
 }
 
 // handleFrameFinish is br_handle_frame_finish.
@@ -400,8 +423,7 @@ func (in *Input) deliver(pc *portConf, f *frame.Frame) outcome {
 	default:
 		v, ok := in.lookup(dst, in.vid, &in.dst)
 		if !ok && in.vid != 0 && in.cfg.info.FDBLocalVLAN0 {
-			v, ok = in.lookup(dst, 0, &in.dst)
-			ok = ok && v.has(fdbLocal) && !v.has(fdbUser)
+			v, ok = in.lookupLocal(dst)
 		}
 		switch {
 		case ok && v.has(fdbLocal):

@@ -12,7 +12,7 @@ type IngressLedger struct {
 	Received uint64                 // offered to the bridge
 	Used     uint64                 // handed to the egress of at least one device
 	Passed   uint64                 // handed to the port's own stack (link-local)
-	Consumed uint64                 // taken by a protocol of the bridge
+	Consumed uint64                 // taken by a filter
 	Dropped  [NumDropReasons]uint64 // by DropReason
 
 	// Lost never came in: the cable says that they were lost before the bridge could
@@ -32,16 +32,17 @@ func (l IngressLedger) Balance() int64 {
 // EgressLedger accounts for the frames that were to leave by a device. Once no
 // frame is under way
 //
-//	Offered = Sent + the sum of Refused
+//	Offered = Sent + Consumed + the sum of Refused
 type EgressLedger struct {
-	Offered uint64                 // forwarded, from the host, or made by the bridge
-	Sent    uint64                 // taken by the cable
-	Refused [NumDropReasons]uint64 // by DropReason
+	Offered  uint64                 // forwarded, from the host, or made by the bridge
+	Sent     uint64                 // taken by the cable
+	Consumed uint64                 // taken by a filter
+	Refused  [NumDropReasons]uint64 // by DropReason
 }
 
 // Balance is Offered less all that became of it; 0 once no frame is under way.
 func (l EgressLedger) Balance() int64 {
-	n := int64(l.Offered - l.Sent)
+	n := int64(l.Offered - l.Sent - l.Consumed)
 	for _, d := range l.Refused {
 		n -= int64(d)
 	}
@@ -74,6 +75,7 @@ type counters struct {
 	received, bytes  atomic.Uint64
 	used             atomic.Uint64
 	passed, unwanted atomic.Uint64
+	consumed         atomic.Uint64
 	dropped          [numDropReasons]atomic.Uint64
 }
 
@@ -98,6 +100,7 @@ func (c *counters) merge(d *counters) {
 	c.used.Add(d.used.Load())
 	c.passed.Add(d.passed.Load())
 	c.unwanted.Add(d.unwanted.Load())
+	c.consumed.Add(d.consumed.Load())
 	for i := range d.dropped {
 		c.dropped[i].Add(d.dropped[i].Load())
 	}
@@ -108,6 +111,7 @@ func (c *counters) merge(d *counters) {
 func (c *counters) addTo(l *IngressLedger) {
 	l.Used += c.used.Load()
 	l.Passed += c.passed.Load()
+	l.Consumed += c.consumed.Load()
 	for i := range c.dropped {
 		l.Dropped[i] += c.dropped[i].Load()
 	}
@@ -117,6 +121,7 @@ func (c *counters) addTo(l *IngressLedger) {
 // txCounters are a device's, added to by whoever sends through it.
 type txCounters struct {
 	offered, sent, bytes atomic.Uint64
+	consumed             atomic.Uint64
 	refused              [numDropReasons]atomic.Uint64
 }
 
@@ -126,7 +131,7 @@ func (c *txCounters) refuse(n int, why DropReason) {
 }
 
 func (c *txCounters) ledger() (l EgressLedger) {
-	l.Sent = c.sent.Load()
+	l.Sent, l.Consumed = c.sent.Load(), c.consumed.Load()
 	for i := range c.refused {
 		l.Refused[i] = c.refused[i].Load()
 	}

@@ -18,6 +18,7 @@ const (
 	ProbeNone         Probe = iota
 	ProbeHandleFrame        // a frame came in by a port
 	ProbeDevXmit            // a frame came from the host
+	ProbeHook               // a filter was asked: Hook, Filter, Why
 	ProbeIngress            // its VLAN was decided
 	ProbeLocked             // the port is locked: is the source authorised?
 	ProbeFDBUpdate          // its source was learned, or not
@@ -41,6 +42,7 @@ var probeNames = [numProbes]string{
 	ProbeNone:         "none",
 	ProbeHandleFrame:  "br_handle_frame",
 	ProbeDevXmit:      "br_dev_xmit",
+	ProbeHook:         "nf_hook",
 	ProbeIngress:      "br_allowed_ingress",
 	ProbeLocked:       "br_handle_frame_finish",
 	ProbeFDBUpdate:    "br_fdb_update",
@@ -130,6 +132,12 @@ const (
 	ToBackup // the port has no carrier, its backup takes over
 	ToTunnel // the tunnel id of the VLAN stands in for the tag
 
+	FilterAccepted
+	FilterDropped
+	FilterStole  // the filter took it
+	FilterPassed // for the port's own stack (broute)
+	FilterCopied // a copy leaves by this device also
+
 	Sent    // handed to the cable
 	SentOwn // handed to the port's own stack
 	Dropped
@@ -186,6 +194,11 @@ var decisionWords = [numDecisions]string{
 	SkipUndeliverable:    "passed over",
 	ToBackup:             "no carrier, the backup port takes over",
 	ToTunnel:             "tunnel of the VLAN",
+	FilterAccepted:       "accepted",
+	FilterDropped:        "dropped",
+	FilterStole:          "taken",
+	FilterPassed:         "for the port's own stack",
+	FilterCopied:         "copied to this device",
 	Sent:                 "",
 	SentOwn:              "handed to the port's own stack",
 	Dropped:              "dropped",
@@ -211,6 +224,9 @@ type Step struct {
 	Decision Decision
 	Reason   DropReason // why a copy or the frame ended, or a port was passed over
 	Driver   string     // at ProbeXmit the cable's own name for it, "tun_net_xmit"
+	Hook     Hook       // at ProbeHook
+	Filter   string     // at ProbeHook the filter's name
+	Why      string     // at ProbeHook the filter's own words
 }
 
 // String gives the step as one line, as a kernel tracer would print it:
@@ -241,6 +257,9 @@ func (s Step) String() string {
 	if s.Nexthop != 0 {
 		fmt.Fprintf(&b, " nexthop %d", s.Nexthop)
 	}
+	if s.Probe == ProbeHook {
+		fmt.Fprintf(&b, " %s %s", s.Hook, s.Filter)
+	}
 	if w := s.Decision.String(); w != "" {
 		b.WriteString(" " + w)
 	}
@@ -249,6 +268,9 @@ func (s Step) String() string {
 		if k := s.Reason.Kernel(); k != "NOT_SPECIFIED" {
 			fmt.Fprintf(&b, " (%s)", k)
 		}
+	}
+	if s.Why != "" {
+		b.WriteString(": " + s.Why)
 	}
 	return b.String()
 }

@@ -296,9 +296,10 @@ func (in *Input) pushBack(f *frame.Frame) {
 	f.Tag, f.Lifted, f.Owed = frame.Tag{}, false, owed
 }
 
-// linkLocalVLAN says whether a link-local frame that is not forwarded may teach its
-// source, and in which VLAN (br_should_learn). Unlike ingress it drops nothing.
-func (in *Input) linkLocalVLAN(g *vlanGroup, f *frame.Frame) (vid frame.VID, ok bool) {
+// expectVLAN says whether a frame may teach its source, and in which VLAN, that did
+// not pass ingress: a link-local one that is not forwarded (br_should_learn), or one
+// that filters see first. Unlike ingress it drops nothing.
+func (in *Input) expectVLAN(g *vlanGroup, f *frame.Frame) (vid frame.VID, ok bool) {
 	if !in.cfg.info.VLANFiltering {
 		return 0, true
 	}

@@ -25,6 +25,7 @@ func (l *ledgers) add(in bridge.IngressLedger, out bridge.EgressLedger) {
 	l.in.Lost += in.Lost
 	l.out.Offered += out.Offered
 	l.out.Sent += out.Sent
+	l.out.Consumed += out.Consumed
 	for i := range in.Dropped {
 		l.in.Dropped[i] += in.Dropped[i]
 		l.out.Refused[i] += out.Refused[i]

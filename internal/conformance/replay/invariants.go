@@ -133,7 +133,7 @@ func balanced(name string, in bridge.IngressLedger, out bridge.EgressLedger, c *
 	if in.Received != ended {
 		return mismatchf("%s: the ingress ledger does not balance: %+v", name, in)
 	}
-	done := out.Sent
+	done := out.Sent + out.Consumed
 	for _, n := range out.Refused {
 		done += n
 	}
