@@ -37,7 +37,7 @@ var rooms = map[string]int{
 	"frame": 0, "internal/netns": 0,
 	"stp": 1, "snoop": 1,
 	"":        2, // the root package
-	"frameio": 3,
+	"frameio": 3, "filter": 3,
 	"capture": 4, "qemu": 4, "xdp": 4, "vxlan": 4, "internal/conformance": 4,
 	"bridgetest": 5,
 	"examples":   6, "cmd": 6, "internal/wirebench": 6,
