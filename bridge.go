@@ -45,7 +45,7 @@ type Config struct {
 	WireMode         bool // see Bridge.SetWireMode
 
 	FDBMaxLearned uint32 // Linux's limit on learned addresses; 0: none
-	FDBLimit      int    // the library's; 0: 65536. At the limit further addresses are not learned
+	FDBLimit      int    // the library's; 0: 65536. At it a new address evicts one of the port that holds most
 
 	Filters []Filter // see Bridge.SetFilters
 
@@ -88,7 +88,8 @@ type Bridge struct {
 	inputsMu sync.Mutex // guards inputs
 	inputs   []*Input   // whose batches a change waits for; replaced, never edited
 
-	collecting sync.Mutex    // makes an ageing time and the time of the next collection fit
+	collecting sync.Mutex    // guards collections, and the writing of gcAt by them
+	collected  uint64        // how many collections began; the last one says when the next is due
 	gcAt       atomic.Int64  // stamp at which the collector is due
 	wake       chan struct{} // tells Serve's timer that gcAt came nearer
 	serve      serving
@@ -340,7 +341,7 @@ func (x *tx) join(p *Port, c *PortConfig) error {
 	x.cfg.byNum[p.num] = pc
 	x.cfg.ports = slices.Insert(x.cfg.ports, 0, pc)
 	x.before = append(x.before, func() {
-		x.b.fdb.name(p.num, p.name)
+		x.b.fdb.addPort(p)
 		x.b.events.post(Event{Kind: EventPortAdd, Port: p.name})
 		if err := mtuDiffers(pc, x.old.ports); err != nil {
 			x.b.events.post(Event{Kind: EventWarning, Port: p.name, Err: err})
@@ -387,7 +388,7 @@ func (b *Bridge) RemovePort(p *Port) error {
 		p.mu.Unlock()
 		x.readdress = true
 		x.after = append(x.after, func() {
-			b.fdb.purgePort(x.cfg, p.num)
+			b.fdb.purgePort(x.cfg, p)
 			b.forget(p)
 			p.closeCables()
 			b.events.post(Event{Kind: EventPortRemove, Port: p.name})

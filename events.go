@@ -19,7 +19,9 @@ const (
 	EventFDBAdd               // an entry was made: MAC, VID, Port
 	EventFDBMove              // an entry went to another port: Port is the new one
 	EventFDBChange            // a request changed an entry
-	EventFDBDelete            // an entry is gone
+	EventFDBDelete            // an entry is gone; Evicted: another took its place
+	EventFDBIdle              // an entry whose activity is watched fell idle (FDBRequest.Activity)
+	EventFDBActive            // and was seen again
 	EventPortAdd              // a port joined
 	EventPortRemove           // a port left
 	EventPortState            // a port's state changed: State
@@ -34,7 +36,8 @@ const (
 
 var eventNames = [...]string{
 	EventNone: "none", EventFDBAdd: "fdb add", EventFDBMove: "fdb move", EventFDBChange: "fdb change",
-	EventFDBDelete: "fdb delete", EventPortAdd: "port add", EventPortRemove: "port remove",
+	EventFDBDelete: "fdb delete", EventFDBIdle: "fdb idle", EventFDBActive: "fdb active",
+	EventPortAdd: "port add", EventPortRemove: "port remove",
 	EventPortState: "port state", EventPortFailed: "port failed", EventCableDown: "cable down",
 	EventCableUp: "cable up", EventAddress: "address", EventWarning: "warning", EventFilter: "filter", EventLost: "lost",
 }
@@ -57,8 +60,9 @@ type Event struct {
 	Err   error
 	Lost  int
 
-	Filter string // of EventFilter: the filter's name
-	Count  int    // of EventFilter: how many reports this one stands for (Passage.Report)
+	Filter  string // of EventFilter: the filter's name
+	Count   int    // of EventFilter: how many reports this one stands for (Passage.Report)
+	Evicted bool   // an EventFDBDelete: an FDBLimit was reached
 }
 
 // String gives the event as one line.
@@ -68,7 +72,7 @@ func (e Event) String() string {
 		s += " " + e.Port
 	}
 	switch e.Kind {
-	case EventFDBAdd, EventFDBMove, EventFDBChange, EventFDBDelete, EventAddress, EventFilter:
+	case EventFDBAdd, EventFDBMove, EventFDBChange, EventFDBDelete, EventFDBIdle, EventFDBActive, EventAddress, EventFilter:
 		s += " " + e.MAC.String()
 	case EventPortState:
 		s += " " + e.State.String()
@@ -77,6 +81,9 @@ func (e Event) String() string {
 	}
 	if e.VID != 0 {
 		s += fmt.Sprintf(" vlan %d", e.VID)
+	}
+	if e.Evicted {
+		s += " evicted"
 	}
 	if e.Filter != "" {
 		s += ": " + e.Filter

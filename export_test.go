@@ -3,11 +3,10 @@ package bridge
 // LongestProbe is how many slots the longest search in the FDB of b looks at.
 func LongestProbe(b *Bridge) (longest int) {
 	f := &b.fdb
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.eachLocked(func(t *fdbTable, slot, k uint64, _ fdbVal) {
-		longest = max(longest, int((slot-f.hash(k))&t.mask)+1)
-	})
+	f.sweep(func(at fdbAt, k uint64, _ fdbVal) {
+		n := len(at.seg.slots)
+		longest = max(longest, (int(at.i)-int(at.seg.home(f.hash(k)))+n)%n+1)
+	}, nil)
 	return longest
 }
 

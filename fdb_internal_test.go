@@ -48,13 +48,89 @@ func learnFrame(src frame.MAC) frame.Frame {
 	return frame.Frame{Data: d}
 }
 
-// tableBytes is the memory of the table, per entry.
+// tableBytes is the memory of the table, all of it, per entry.
 func (f *FDB) tableBytes() (perEntry float64, live int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	t := f.tab.Load()
-	n := uintptr(len(t.slots))*unsafe.Sizeof(t.slots[0]) + uintptr(len(t.used))*unsafe.Sizeof(t.used[0])
-	return float64(n) / float64(t.live), t.live
+	n := uintptr(len(f.dir.Load().segs))*8 + uintptr(cap(f.segments))*8
+	for _, s := range f.segments {
+		if s != nil {
+			n += unsafe.Sizeof(*s) + uintptr(len(s.slots))*unsafe.Sizeof(s.slots[0]) + uintptr(len(s.cold))*unsafe.Sizeof(s.cold[0])
+		}
+	}
+	return float64(n) / float64(f.live), f.live
+}
+
+// checkFDB holds that what is counted and linked twice agrees.
+func checkFDB(t testing.TB, f *FDB) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	d := f.dir.Load()
+	live, timed, learned := 0, 0, map[int]int{}
+	seen := map[uint64]bool{}
+	for i := range d.segs {
+		s := d.segs[i].Load()
+		require.Same(t, s, f.segments[s.number])
+		require.False(t, s.retired.Load())
+		require.LessOrEqual(t, s.depth, d.depth())
+		if uint64(i)<<1<<d.shift != s.prefix {
+			continue
+		}
+		segLive, segDead := 0, 0
+		for j := range s.slots {
+			k, ok := s.entry(j)
+			if s.slots[j].key.Load() != 0 && !ok {
+				segDead++
+			}
+			if !ok {
+				continue
+			}
+			segLive++
+			h, v := f.hash(k), s.slots[j].load()
+			require.Same(t, s, d.segment(h))
+			require.True(t, s.prefix <= h && h <= s.last())
+			require.False(t, seen[k], "one entry per key")
+			seen[k] = true
+			if v.timed() {
+				timed++
+			}
+			if v.has(fdbLearned) {
+				learned[v.port()]++
+			}
+		}
+		require.Equal(t, []int{segLive, segDead}, []int{s.live, s.dead})
+		require.Less(t, segLive+segDead, len(s.slots), "an empty slot is left, so that every search ends")
+		live += segLive
+	}
+	require.Equal(t, []int{live, timed}, []int{f.live, f.timed})
+	total, segs := 0, 0
+	for n, p := range f.ports {
+		if p == nil {
+			continue
+		}
+		require.Same(t, p, f.fullest[p.rank])
+		require.True(t, p.rank == 0 || f.fullest[(p.rank-1)/2].learned >= p.learned, "the heap")
+		count, prev := 0, fdbNone
+		for id := p.first; id != fdbNone; id = f.place(id).cold().next {
+			at := f.place(id)
+			require.Equal(t, prev, at.cold().prev)
+			v := at.slot().load()
+			require.True(t, v.port() == n && v.has(fdbLearned) && !v.has(fdbDead))
+			prev = id
+			count++
+		}
+		require.Equal(t, prev, p.last)
+		require.Equal(t, []int{learned[n], learned[n]}, []int{count, p.learned})
+		total += count
+	}
+	require.Equal(t, total, f.learned)
+	for _, s := range f.segments {
+		if s != nil {
+			segs++
+		}
+	}
+	require.Equal(t, len(f.segments), segs+len(f.free))
 }
 
 // Design section 4: at rest at most 64 bytes an address, also after most are gone.
@@ -81,6 +157,7 @@ func TestFDBMemory(t *testing.T) {
 			now = now.Add(100 * time.Second)
 			b.Tick(now)
 			check(keep, "collected")
+			checkFDB(t, &b.fdb)
 			for i := range keep {
 				e, ok := b.FDB().Lookup(testMAC(i), 0)
 				require.True(t, ok)
@@ -95,56 +172,60 @@ func TestFDBMemory(t *testing.T) {
 func TestFDBChurn(t *testing.T) {
 	b := testBridge(t, Config{Seed: 7})
 	f := &b.fdb
+	const ports = 100
+	for i := range ports {
+		testPort(t, b, fmt.Sprint("p", i), PortConfig{VLANs: []VLAN{}})
+	}
 	r := rand.New(rand.NewPCG(1, 2))
 	there := map[uint64]fdbVal{}
-	keys := make([]uint64, 3000)
+	keys := make([]uint64, 20_000)
 	for i := range keys {
 		keys[i] = fdbKey(testMAC(i), frame.VID(i%5))
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	base := f.tab.Load().live
-	most := 0
-	for range 200_000 {
+	base, most := f.Len(), 0
+	limit := 500
+	for n := range 300_000 {
+		if n%50_000 == 0 {
+			limit = []int{500, 8000}[n/50_000%2]
+			checkFDB(t, f)
+		}
 		k := keys[r.IntN(len(keys))]
-		tab, slot, v, ok := f.find(k)
+		f.mu.Lock()
+		at, _, v, ok := f.find(k)
 		want, known := there[k]
-		require.Equal(t, known, ok)
-		require.Equal(t, want, v)
+		if known != ok || want != v&^fdbSeen {
+			require.Equal(t, []any{known, want}, []any{ok, v})
+		}
 		switch {
-		case !ok && len(there) < 500:
-			there[k] = makeVal(1+r.IntN(100), pick(r, 0, fdbStatic, fdbLearned, fdbSticky|fdbUser), stamp(r.IntN(1<<20)))
+		case !ok && len(there) < limit:
+			there[k] = makeVal(1+r.IntN(ports), pick(r, 0, fdbStatic, fdbLearned, fdbSticky|fdbUser), stamp(r.IntN(1<<20)))
 			f.insertLocked(k, there[k])
 		case ok && r.IntN(3) == 0:
-			there[k] = v.to(1 + r.IntN(100)).at(stamp(r.IntN(1 << 20)))
-			f.replaceLocked(tab, slot, there[k])
+			there[k] = v.to(1+r.IntN(ports)).at(stamp(r.IntN(1<<20))) ^ pick(r, 0, fdbLearned)
+			f.replaceLocked(at, there[k])
 		case ok:
-			f.deleteLocked(tab, slot)
+			f.deleteLocked(at)
+			if r.IntN(2) == 0 {
+				f.shrinkLocked(at.seg)
+			}
 			delete(there, k)
 		}
-		tab = f.tab.Load()
-		most = max(most, len(tab.slots))
-		require.Equal(t, len(there)+base, tab.live)
-		require.Less(t, tab.live+tab.dead, len(tab.slots), "an empty slot is left, so that every search ends")
+		live := f.live
+		f.mu.Unlock()
+		require.Equal(t, len(there)+base, live)
+		most = max(most, live)
 	}
-	assert.LessOrEqual(t, most, 1024, "slots for at most 502 entries")
-	learned := 0
+	assert.Greater(t, most, 5000, "the table was split")
 	seen := map[uint64]fdbVal{}
-	f.eachLocked(func(_ *fdbTable, _ uint64, k uint64, v fdbVal) {
-		if v.has(fdbLearned) {
-			learned++
-		}
+	f.sweep(func(_ fdbAt, k uint64, v fdbVal) {
 		if !v.has(fdbLocal) {
 			seen[k] = v
 		}
-	})
+	}, nil)
 	assert.Equal(t, there, seen)
-	assert.Equal(t, learned, f.learned)
-	perPort := 0
-	for _, n := range f.perPort {
-		perPort += n
-	}
-	assert.Equal(t, learned, perPort)
+	checkFDB(t, f)
+	perEntry, _ := f.tableBytes()
+	assert.LessOrEqual(t, perEntry, 64.0)
 }
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
@@ -202,6 +283,9 @@ func TestFDBReaders(t *testing.T) {
 				if r.IntN(2) == 0 {
 					_ = in.Receive([]frame.Frame{learnFrame(testMAC(i))})
 				}
+				if n := r.IntN(8); n == 0 || len(in.dir.segs) == 0 { // mostly an old one
+					in.dir = *b.fdb.dir.Load()
+				}
 				v, ok := in.lookup(testMAC(i), 0, &in.dst)
 				if r.IntN(4) == 0 {
 					_, _, v, ok = b.fdb.find(fdbKey(testMAC(i), 0))
@@ -255,21 +339,7 @@ func TestFDBReaders(t *testing.T) {
 	wg.Wait()
 	assert.Zero(t, wrong.Load(), "values of other addresses")
 	assert.Greater(t, found.Load(), int64(1000), "the test looked at something")
-	learned, perPort := 0, map[int]int{}
-	b.fdb.mu.Lock()
-	defer b.fdb.mu.Unlock()
-	seen := map[uint64]bool{}
-	b.fdb.eachLocked(func(_ *fdbTable, _ uint64, k uint64, v fdbVal) {
-		assert.False(t, seen[k], "one entry per key")
-		seen[k] = true
-		if v.has(fdbLearned) {
-			learned++
-			perPort[v.port()]++
-		}
-	})
-	assert.Equal(t, learned, b.fdb.learned)
-	assert.Equal(t, perPort, b.fdb.perPort)
-	assert.Equal(t, len(seen), b.fdb.tab.Load().live)
+	checkFDB(t, &b.fdb)
 }
 
 // Nothing of a port that left is kept: not its Inputs, for which changes would
@@ -289,8 +359,8 @@ func TestPortsLeaveNothing(t *testing.T) {
 	}
 	assert.Len(t, b.inputs, inputs)
 	assert.Equal(t, entries, b.FDB().Len())
-	assert.Len(t, b.fdb.perPort, 1)
-	assert.Len(t, b.fdb.names, 1)
+	assert.Len(t, b.fdb.fullest, 1)
+	checkFDB(t, &b.fdb)
 	assert.LessOrEqual(t, len(b.cfg.Load().byNum), 3)
 }
 
@@ -302,7 +372,7 @@ func TestFDBSlotReuse(t *testing.T) {
 	var keys []uint64
 	for i := 0; len(keys) < 2; i++ {
 		k := fdbKey(testMAC(i), 0)
-		if len(keys) == 0 || f.hash(k)&f.tab.Load().mask == f.hash(keys[0])&f.tab.Load().mask {
+		if len(keys) == 0 || f.dir.Load().segment(0).home(f.hash(k)) == f.dir.Load().segment(0).home(f.hash(keys[0])) {
 			keys = append(keys, k)
 		}
 	}
@@ -312,7 +382,7 @@ func TestFDBSlotReuse(t *testing.T) {
 	var wg sync.WaitGroup
 	for n := range rounds {
 		wg.Go(func() {
-			in := &Input{b: b}
+			in := &Input{b: b, dir: *f.dir.Load()}
 			for !over.Load() {
 				for i, k := range keys {
 					_, _, v, ok := f.find(k)
@@ -344,9 +414,8 @@ func TestFDBSlotReuse(t *testing.T) {
 			}
 		}
 		f.mu.Lock()
-		tab, slot, _, ok := f.find(keys[n%2])
-		if ok {
-			f.deleteLocked(tab, slot)
+		if at, _, _, ok := f.find(keys[n%2]); ok {
+			f.deleteLocked(at)
 		}
 		f.mu.Unlock()
 	}
@@ -371,5 +440,7 @@ func TestFDBMemoryFlushed(t *testing.T) {
 	}
 	_, live := b.fdb.tableBytes()
 	assert.LessOrEqual(t, live, 4)
-	assert.Equal(t, fdbMinSlots, len(b.fdb.tab.Load().slots), "slots")
+	assert.Equal(t, fdbMinSlots, len(b.fdb.dir.Load().segment(0).slots), "slots")
+	assert.Zero(t, b.fdb.dir.Load().depth())
+	checkFDB(t, &b.fdb)
 }

@@ -4,12 +4,12 @@ import "github.com/ddfb540f/bridge/frame"
 
 // A flow remembers where one address of the last frame was found, so that the
 // next frame of the same conversation skips the search. It is only a hint: the
-// slot's key is compared again before it is believed. It names its table by number,
-// so that an idle Input does not keep an old one in memory.
+// slot's key is compared again before it is believed. A slot of a segment that is
+// part of the table no more is dead; an idle Input keeps at most two such segments
+// in memory.
 type flow struct {
-	table uint64
-	key   uint64 // with generation
-	slot  uint64
+	key uint64 // with generation
+	at  fdbAt
 }
 
 // lookup finds the entry of (m, vid) by way of the hint. In a dry run the
@@ -19,18 +19,25 @@ func (in *Input) lookup(m frame.MAC, vid frame.VID, hint *flow) (v fdbVal, ok bo
 	if in.dry != nil && in.dry.set && in.dry.key == k {
 		return in.dry.val, !in.dry.val.has(fdbDead)
 	}
-	t := in.b.fdb.tab.Load()
-	if hint.table == t.number && hint.key&^fdbGenMask == k {
-		s := &t.slots[hint.slot]
+	if hint.at.seg != nil && hint.key&^fdbGenMask == k {
+		s := hint.at.slot()
 		if s.key.Load() == hint.key { // as in find: key, val, key
 			if v := s.load(); s.key.Load() == hint.key && v&fdbDead == 0 {
 				return v, true
 			}
 		}
 	}
-	slot, key, v, ok := t.find(k, in.b.fdb.hash(k))
+	f := &in.b.fdb
+	h := f.hash(k)
+	seg := in.dir.segment(h)
+	i, key, v, ok := seg.find(k, h)
+	for !ok && seg.retired.Load() {
+		in.dir = *f.dir.Load()
+		seg = in.dir.segment(h)
+		i, key, v, ok = seg.find(k, h)
+	}
 	if ok {
-		*hint = flow{t.number, key, slot}
+		*hint = flow{key, fdbAt{seg, i}}
 	}
 	return v, ok
 }
@@ -51,8 +58,8 @@ func (in *Input) learn(pc *portConf, src frame.MAC, vid frame.VID, extra fdbVal)
 		return in.move(pc, src, vid, extra)
 	}
 	in.refresh(v)
-	if extra.has(fdbUser) && !v.has(fdbUser) {
-		in.b.fdb.markUser(fdbKey(src, vid))
+	if v.has(fdbInactive) || extra.has(fdbUser) && !v.has(fdbUser) {
+		in.mark(fdbKey(src, vid), extra)
 	}
 	if v.port() != pc.num {
 		return NotMovedSticky
@@ -63,17 +70,39 @@ func (in *Input) learn(pc *portConf, src frame.MAC, vid frame.VID, extra fdbVal)
 // refresh stamps the entry that in.src points at, unless it changed since it was
 // looked up.
 func (in *Input) refresh(v fdbVal) {
-	if v.updated() >= in.now || in.dry != nil {
+	if in.dry != nil || v.updated() >= in.now && v.has(fdbSeen) {
 		return
 	}
-	if t := in.b.fdb.tab.Load(); t.number == in.src.table {
-		t.slots[in.src.slot].val.CompareAndSwap(uint64(v), uint64(v.at(in.now)))
+	in.src.at.slot().val.CompareAndSwap(uint64(v), uint64(v.at(max(in.now, v.updated()))|fdbSeen))
+}
+
+// mark is the rest of a refresh, where there is more to it than the time: an entry
+// that was idle is so no more, and one that a request refreshes is the user's.
+func (in *Input) mark(k uint64, extra fdbVal) {
+	if in.dry != nil {
+		return
+	}
+	f := &in.b.fdb
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at, _, v, ok := f.find(k)
+	if !ok {
+		return
+	}
+	next := v &^ fdbInactive
+	if extra.has(fdbUser) {
+		next = next&^fdbLearned | fdbUser
+	}
+	f.replaceLocked(at, next)
+	if v.has(fdbInactive) {
+		f.post(EventFDBActive, k, v)
 	}
 }
 
-// learnNew makes an entry, if the limits allow one more and the port may still
+// learnNew makes an entry, if fdb_max_learned allows one more and the port may still
 // learn: its state or its VLANs may have changed since this frame was let in.
 func (in *Input) learnNew(pc *portConf, src frame.MAC, vid frame.VID, extra fdbVal) Decision {
+	defer in.noteEvicted()
 	f := &in.b.fdb
 	k, v := fdbKey(src, vid), makeVal(pc.num, extra, in.now)
 	if !extra.has(fdbUser) {
@@ -82,16 +111,22 @@ func (in *Input) learnNew(pc *portConf, src frame.MAC, vid frame.VID, extra fdbV
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	cfg := in.b.cfg.Load()
-	if t, slot, old, there := f.find(k); there {
-		return in.moveLocked(cfg, pc, t, slot, k, old, extra) // another reader was here first
+	if at, _, old, there := f.find(k); there {
+		return in.moveLocked(cfg, pc, at, k, old, extra) // another reader was here first
 	}
 	switch {
 	case !cfg.mayLearn(pc, vid):
 		return NotLearnedState
-	case v.has(fdbLearned) && !f.roomLocked(cfg, pc):
-		in.refuseLearning()
+	case v.has(fdbLearned) && cfg.info.FDBMaxLearned != 0 && f.learned >= int(cfg.info.FDBMaxLearned):
+		if in.dry == nil {
+			f.refused.Add(1)
+		}
 		return NotLearnedLimit
-	case in.dry != nil:
+	}
+	if v.has(fdbLearned) {
+		in.makeRoomLocked(pc, true)
+	}
+	if in.dry != nil {
 		*in.dry = overlay{k, v, true}
 		return Learned
 	}
@@ -100,42 +135,52 @@ func (in *Input) learnNew(pc *portConf, src frame.MAC, vid frame.VID, extra fdbV
 	return Learned
 }
 
-func (in *Input) refuseLearning() {
-	if in.dry == nil {
-		in.b.fdb.refused.Add(1)
+// makeRoomLocked evicts an entry if that of a frame from pc needs its place.
+func (in *Input) makeRoomLocked(pc *portConf, isNew bool) {
+	f := &in.b.fdb
+	if crowded := f.crowdedLocked(pc.p, isNew); crowded != nil {
+		k, _ := f.evictLocked(crowded, in.dry != nil)
+		if in.watched {
+			in.evicted = &eviction{crowded.p, k}
+		}
 	}
 }
 
-// roomLocked says whether one more address may be learned on pc. FDBMaxLearned is
-// Linux's limit, FDBLimit the library's.
-func (f *FDB) roomLocked(cfg *config, pc *portConf) bool {
-	if lim := cfg.info.FDBMaxLearned; lim != 0 && f.learned >= int(lim) {
-		return false
+// An eviction is what a watched frame did to another's entry.
+type eviction struct {
+	p *Port
+	k uint64
+}
+
+// noteEvicted shows an eviction, once the lock is free.
+func (in *Input) noteEvicted() {
+	if e := in.evicted; e != nil {
+		in.evicted = nil
+		in.guard(func() {
+			in.trace(Step{Probe: ProbeFDBDelete, Dev: e.p.name, Src: keyMAC(e.k), VID: keyVID(e.k), Decision: Evicted})
+		})
 	}
-	if f.learned >= f.b.fdbLimit {
-		return false
-	}
-	return pc.p.fdbLimit == 0 || f.perPort[pc.num] < pc.p.fdbLimit
 }
 
 // move takes an entry to another port: last seen wins, for static entries too. It
 // is no longer externally learned, nor locked.
 func (in *Input) move(pc *portConf, src frame.MAC, vid frame.VID, extra fdbVal) Decision {
+	defer in.noteEvicted()
 	f := &in.b.fdb
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	k := fdbKey(src, vid)
-	t, slot, v, ok := f.find(k)
+	at, _, v, ok := f.find(k)
 	if !ok {
 		return NotLearnedState // it was deleted since it was looked up
 	}
-	return in.moveLocked(in.b.cfg.Load(), pc, t, slot, k, v, extra)
+	return in.moveLocked(in.b.cfg.Load(), pc, at, k, v, extra)
 }
 
 // moveLocked is move for an entry that was found under the lock. A move is no new
-// address, but the port's own limit holds: at it the entry goes, since the station
-// is not where it says, and frames to it are flooded.
-func (in *Input) moveLocked(cfg *config, pc *portConf, t *fdbTable, slot, k uint64, v, extra fdbVal) Decision {
+// address, but the port's own limit holds: at it another of the port's entries
+// makes room, so that the station is found where it speaks.
+func (in *Input) moveLocked(cfg *config, pc *portConf, at fdbAt, k uint64, v, extra fdbVal) Decision {
 	f := &in.b.fdb
 	switch {
 	case v.has(fdbLocal):
@@ -147,47 +192,29 @@ func (in *Input) moveLocked(cfg *config, pc *portConf, t *fdbTable, slot, k uint
 	case !cfg.mayLearn(pc, keyVID(k)):
 		return NotLearnedState
 	}
-	old := v
-	v = v.to(pc.num).at(max(in.now, v.updated())) &^ (fdbExtern | fdbLocked)
+	v = v.to(pc.num).at(max(in.now, v.updated())) &^ (fdbExtern | fdbLocked | fdbInactive | fdbSeen)
 	if extra.has(fdbUser) {
 		v = v&^fdbLearned | fdbUser
 	}
-	if lim := pc.p.fdbLimit; v.has(fdbLearned) && lim != 0 && f.perPort[pc.num] >= lim {
-		in.refuseLearning()
-		if in.dry != nil {
-			*in.dry = overlay{k, fdbDead, true}
-			return NotLearnedLimit
-		}
-		f.deleteLocked(t, slot)
-		f.post(EventFDBDelete, k, old)
-		return NotLearnedLimit
+	if v.has(fdbLearned) {
+		in.makeRoomLocked(pc, false)
 	}
 	if in.dry != nil {
 		*in.dry = overlay{k, v, true}
 		return Moved
 	}
-	f.replaceLocked(t, slot, v)
+	f.replaceLocked(at, v)
 	f.post(EventFDBMove, k, v)
 	return Moved
-}
-
-// markUser makes a learned entry one that a request touched.
-func (f *FDB) markUser(k uint64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if t, slot, v, ok := f.find(k); ok {
-		f.replaceLocked(t, slot, v&^fdbLearned|fdbUser)
-	}
 }
 
 // hit notes that the entry that in.dst points at was a destination (the kernel's
 // used).
 func (in *Input) hit() {
-	t := in.b.fdb.tab.Load()
-	if in.dry != nil || t.number != in.dst.table {
+	if in.dry != nil {
 		return
 	}
-	if u, now := &t.used[in.dst.slot], in.now.used(); u.Load() != now {
+	if u, now := &in.dst.at.cold().used, in.now.used(); u.Load() != now {
 		u.Store(now)
 	}
 }

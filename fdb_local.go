@@ -81,12 +81,12 @@ func (f *FDB) insertOwn(port int, a frame.MAC, vid frame.VID, now stamp) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	k, v := fdbKey(a, vid), makeVal(port, fdbLocal|fdbStatic, now)
-	t, slot, old, ok := f.find(k)
+	at, _, old, ok := f.find(k)
 	if ok && old.has(fdbLocal) {
 		return
 	}
 	if ok {
-		f.deleteLocked(t, slot)
+		f.deleteLocked(at)
 		f.post(EventFDBDelete, k, old)
 	}
 	f.insertLocked(k, v)
@@ -98,20 +98,20 @@ func (f *FDB) deleteOwn(cfg *config, port int, a frame.MAC, vid frame.VID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	k := fdbKey(a, vid)
-	t, slot, v, ok := f.find(k)
+	at, _, v, ok := f.find(k)
 	if ok && v.has(fdbLocal) && !v.has(fdbUser) && v.port() == port {
-		f.passOnLocked(cfg, t, slot, k, v)
+		f.passOnLocked(cfg, at, k, v)
 	}
 }
 
 // passOnLocked gives a local entry to another device with that address, or
 // deletes it (fdb_delete_local).
-func (f *FDB) passOnLocked(cfg *config, t *fdbTable, slot uint64, k uint64, v fdbVal) {
+func (f *FDB) passOnLocked(cfg *config, at fdbAt, k uint64, v fdbVal) {
 	if heir, ok := cfg.heir(k, v.port()); ok {
-		f.replaceLocked(t, slot, v.to(heir)&^fdbUser)
+		f.replaceLocked(at, v.to(heir)&^fdbUser)
 		return
 	}
-	f.deleteLocked(t, slot)
+	f.deleteLocked(at)
 	f.post(EventFDBDelete, k, v)
 }
 
@@ -128,36 +128,4 @@ func (c *config) heir(k uint64, owner int) (port int, ok bool) {
 		}
 	}
 	return fdbSelf, owner != fdbSelf && c.info.Address == mac && (vid == 0 || c.self.has(vid))
-}
-
-// purgePort removes everything of a port that has left; local addresses may pass
-// on.
-func (f *FDB) purgePort(cfg *config, port int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	defer delete(f.names, port)
-	f.eachLocked(func(t *fdbTable, slot uint64, k uint64, v fdbVal) {
-		switch {
-		case v.port() != port:
-		case v.has(fdbLocal):
-			f.passOnLocked(cfg, t, slot, k, v)
-		default:
-			f.deleteLocked(t, slot)
-			f.post(EventFDBDelete, k, v)
-		}
-	})
-}
-
-// flushIf removes the entries that want says.
-func (f *FDB) flushIf(want func(k uint64, v fdbVal) bool) (n int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.eachLocked(func(t *fdbTable, slot uint64, k uint64, v fdbVal) {
-		if want(k, v) {
-			f.deleteLocked(t, slot)
-			f.post(EventFDBDelete, k, v)
-			n++
-		}
-	})
-	return n
 }

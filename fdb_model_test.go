@@ -19,12 +19,21 @@ type (
 		port                         int
 		local, static, sticky        bool
 		user, extern, locked, counts bool
+		notify, inactive             bool
 		updated                      time.Time
+
+		seen  bool // a source again since turn
+		turn  int  // when it came to the end of its port's list
+		isNew bool
 	}
 	model struct {
 		entries map[frame.MAC]*modelEntry
 		hold    time.Duration
 		max     int
+		limit   int         // FDBLimit
+		limits  map[int]int // PortConfig.FDBLimit, where there is one
+		turns   int
+		evicted int
 		gcAt    time.Time
 	}
 )
@@ -38,21 +47,82 @@ func (m *model) counted() (n int) {
 	return n
 }
 
+// of is the learned entries of a port, the first to go first.
+func (m *model) of(port int) (as []frame.MAC) {
+	for a, e := range m.entries {
+		if e.counts && e.port == port {
+			as = append(as, a)
+		}
+	}
+	slices.SortFunc(as, func(a, b frame.MAC) int { return m.entries[a].turn - m.entries[b].turn })
+	return as
+}
+
+func (m *model) toEnd(e *modelEntry) {
+	m.turns++
+	e.turn, e.seen = m.turns, false
+}
+
+// makeRoom is the two limits: one entry of this port, or of the one that holds most.
+func (m *model) makeRoom(port int, isNew bool) {
+	const ports = 3
+	switch {
+	case m.limits[port] != 0 && len(m.of(port)) >= m.limits[port]:
+	case !isNew || m.counted() < m.limit:
+		return
+	default:
+		most := port
+		for p := 1; p <= ports; p++ {
+			if len(m.of(p)) > len(m.of(most)) {
+				most = p
+			}
+		}
+		port = most
+	}
+	queue := m.of(port)
+	for spared := 0; m.entries[queue[0]].seen && spared < 64; spared++ {
+		m.toEnd(m.entries[queue[0]])
+		queue = append(queue[1:], queue[0])
+	}
+	delete(m.entries, queue[0])
+	m.evicted++
+}
+
 func (m *model) learn(port int, a frame.MAC, now time.Time) {
 	e := m.entries[a]
 	switch {
 	case m.hold == 0:
 	case e == nil:
 		if m.max == 0 || m.counted() < m.max {
-			m.entries[a] = &modelEntry{port: port, counts: true, updated: now}
+			m.makeRoom(port, true)
+			e = &modelEntry{port: port, counts: true, updated: now}
+			m.entries[a] = e
+			m.toEnd(e)
 		}
 	case e.local:
 	default:
-		e.updated = now
+		e.updated, e.seen, e.inactive = now, true, false
 		if e.port != port && !e.sticky {
+			if e.counts {
+				m.makeRoom(port, false)
+			}
 			e.port, e.extern, e.locked = port, false, false
+			m.toEnd(e)
 		}
 	}
+}
+
+// state is fdb_to_nud.
+func (m *model) state(e *modelEntry, now time.Time) bridge.NUDState {
+	switch {
+	case e.local:
+		return bridge.NUDPermanent
+	case e.static:
+		return bridge.NUDNoARP
+	case !e.extern && now.Sub(e.updated) >= m.hold:
+		return bridge.NUDStale
+	}
+	return bridge.NUDReachable
 }
 
 func (m *model) request(port int, r bridge.FDBRequest, now time.Time) {
@@ -68,19 +138,24 @@ func (m *model) request(port int, r bridge.FDBRequest, now time.Time) {
 	switch {
 	case r.Flags&bridge.NTFSticky != 0 && r.State&bridge.NUDPermanent != 0, e == nil && r.Mode == bridge.FDBChange, e != nil && r.Mode == bridge.FDBAdd:
 		return
+	case r.Activity == bridge.ActivityInactive:
+		return
 	case e == nil:
-		e = &modelEntry{}
+		e = &modelEntry{isNew: true}
 		m.entries[r.MAC] = e
 	}
-	want := *e
-	want.port, want.user, want.counts, want.locked = port, true, false, false
-	want.local = r.State&bridge.NUDPermanent != 0
-	want.static = want.local || r.State&bridge.NUDNoARP != 0
-	want.sticky = r.Flags&bridge.NTFSticky != 0
-	if want != *e {
-		want.updated = now
+	was := *e
+	e.port, e.user, e.counts, e.locked, e.isNew = port, true, false, false, false
+	e.local = r.State&bridge.NUDPermanent != 0
+	e.static = e.local || r.State&bridge.NUDNoARP != 0
+	e.sticky = r.Flags&bridge.NTFSticky != 0
+	e.notify = r.Activity&bridge.ActivityNotify != 0
+	e.inactive = e.notify && (e.inactive || r.Activity&bridge.ActivityInactive != 0)
+	changed := was.port != port || m.state(&was, now) != r.State || was.sticky != e.sticky ||
+		was.locked || was.notify != e.notify || was.inactive != e.inactive
+	if was.isNew || changed && !r.NoRefresh {
+		e.updated = now
 	}
-	*e = want
 }
 
 func (m *model) remove(gone func(e *modelEntry) bool) {
@@ -97,12 +172,16 @@ func (m *model) collect(now time.Time) {
 	m.remove(func(e *modelEntry) bool {
 		left := e.updated.Add(m.hold).Sub(now)
 		switch {
-		case e.static || e.extern:
+		case (e.static || e.extern) && !e.notify:
 			return false
 		case left > 0:
 			delay = min(delay, left)
+			return false
+		case e.static || e.extern:
+			e.inactive = true
+			return false
 		}
-		return left <= 0
+		return true
 	})
 	m.gcAt = now.Add(max(delay, 10*time.Millisecond))
 }
@@ -111,15 +190,12 @@ func (m *model) dump(now time.Time) []bridge.FDBEntry {
 	es := []bridge.FDBEntry{}
 	for a, e := range m.entries {
 		x := bridge.FDBEntry{MAC: a, Port: portName(e.port), Sticky: e.sticky, ExternLearn: e.extern, User: e.user, Locked: e.locked, Updated: now.Sub(e.updated)}
-		switch {
-		case e.local:
-			x.State = bridge.NUDPermanent
-		case e.static:
-			x.State = bridge.NUDNoARP
-		case !e.extern && x.Updated >= m.hold:
-			x.State = bridge.NUDStale
-		default:
-			x.State = bridge.NUDReachable
+		x.State = m.state(e, now)
+		if e.notify {
+			x.Activity |= bridge.ActivityNotify
+		}
+		if e.inactive {
+			x.Activity |= bridge.ActivityInactive
 		}
 		es = append(es, x)
 	}
@@ -132,10 +208,12 @@ func TestFDBModel(t *testing.T) {
 	properties(t, 24, func(t *testing.T, r *rand.Rand) {
 		const ports = 3
 		addresses := pick(r, 6, 40, 400) // few, so that they meet; many, so that the table grows and shrinks
-		l := newLab(t, bridge.Config{VLANDefaultPVID: new(frame.VID(0)), ForwardDelay: new(time.Duration(0))})
-		m := &model{entries: map[frame.MAC]*modelEntry{}, hold: 300 * time.Second, gcAt: l.clock.now().Add(100 * time.Millisecond)}
+		m := &model{entries: map[frame.MAC]*modelEntry{}, hold: 300 * time.Second, limit: pick(r, 65536, 5, 12, 130), limits: map[int]int{}}
+		l := newLab(t, bridge.Config{VLANDefaultPVID: new(frame.VID(0)), ForwardDelay: new(time.Duration(0)), FDBLimit: m.limit})
+		m.gcAt = l.clock.now().Add(100 * time.Millisecond)
 		for i := 1; i <= ports; i++ {
-			l.add(i, bridge.PortConfig{})
+			m.limits[i] = pick(r, 0, 0, 1, 4)
+			l.add(i, bridge.PortConfig{FDBLimit: m.limits[i]})
 			m.entries[portMAC(i)] = &modelEntry{port: i, local: true, static: true, updated: l.clock.now()}
 		}
 		var history []string
@@ -156,6 +234,7 @@ func TestFDBModel(t *testing.T) {
 				q := bridge.FDBRequest{
 					Port: l.p(port), MAC: a, State: pick(r, bridge.NUDNoARP, bridge.NUDPermanent, bridge.NUDReachable),
 					Flags: pick[bridge.NTFFlags](r, 0, 0, bridge.NTFSticky, bridge.NTFExtLearned), Mode: bridge.FDBMode(r.IntN(4)),
+					Activity: pick[bridge.FDBActivity](r, 0, 0, 1, 2, 3), NoRefresh: r.IntN(4) == 0,
 				}
 				_ = l.b.FDB().Update(q) // the model knows what is refused
 				m.request(port, q, now)
@@ -203,10 +282,15 @@ func TestFDBModel(t *testing.T) {
 				got[i].Used = 0
 			}
 			if want := m.dump(l.clock.now()); !slices.Equal(want, got) { // reflection is slow
-				require.Equal(t, want, got, "after %q", last(history, 5))
+				i := 0
+				for i < min(len(want), len(got)) && want[i] == got[i] {
+					i++
+				}
+				require.Equal(t, want[i:min(i+1, len(want))], got[i:min(i+1, len(got))], "the first that differs, after %q", last(history, 5))
 			}
 			require.Equal(t, m.counted(), l.b.FDB().Learned())
 			require.Equal(t, len(m.entries), l.b.FDB().Len())
+			require.EqualValues(t, m.evicted, l.b.Stats().FDBEvicted)
 		}
 	})
 }

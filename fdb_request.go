@@ -2,8 +2,6 @@ package bridge
 
 import (
 	"cmp"
-	"iter"
-	"slices"
 	"time"
 
 	"github.com/ddfb540f/bridge/frame"
@@ -68,7 +66,23 @@ type FDBRequest struct {
 	State NUDState
 	Flags NTFFlags
 	Mode  FDBMode
+
+	// Activity asks for notifications about a static or externally learned entry:
+	// EventFDBIdle once it was no source for an ageing time, EventFDBActive when
+	// it is one again. A request that does not ask ends them.
+	Activity  FDBActivity
+	NoRefresh bool // norefresh (NFEA_DONT_REFRESH): Updated stays, whatever changes
 }
+
+// FDBActivity is the activity tracking of an entry (NFEA_ACTIVITY_NOTIFY).
+type FDBActivity uint8
+
+// The bits of FDBActivity, by the words of bridge(8). ActivityInactive alone cannot
+// be asked for.
+const (
+	ActivityNotify   FDBActivity = 1 << iota // activity_notify
+	ActivityInactive                         // inactive: it is idle, or is to be taken for it
+)
 
 // FDBEntry is one entry, a value that stays as it was when it was taken.
 type FDBEntry struct {
@@ -80,6 +94,7 @@ type FDBEntry struct {
 	ExternLearn bool
 	User        bool          // touched by a request
 	Locked      bool          // noted by MAB: its station is blocked
+	Activity    FDBActivity   // whether activity is notified, and whether it is idle
 	Updated     time.Duration // since it was last seen as a source, or changed
 	Used        time.Duration // since it was last a destination; 10 ms steps
 }
@@ -190,7 +205,7 @@ func (x *fdbTx) update(r FDBRequest, vid frame.VID) error {
 			return x.refuse(EINVAL, "use needs a port")
 		}
 		if x.pc.state.lets() {
-			in := &Input{b: x.f.b, cfg: x.cfg, now: x.f.b.stamp()}
+			in := &Input{b: x.f.b, cfg: x.cfg, now: x.f.b.stamp(), dir: *x.f.dir.Load()}
 			in.learn(x.pc, r.MAC, vid, fdbUser)
 		}
 		return nil
@@ -214,17 +229,24 @@ func (f *FDB) external(port int, r FDBRequest, vid frame.VID) {
 		flags |= fdbLocal
 	}
 	k, now := fdbKey(r.MAC, vid), f.b.stamp()
-	t, slot, v, ok := f.find(k)
+	at, _, old, ok := f.find(k)
 	if !ok {
 		f.insertLocked(k, makeVal(port, flags, now))
 		f.post(EventFDBAdd, k, makeVal(port, flags, now))
 		return
 	}
-	f.replaceLocked(t, slot, v.to(port).at(max(now, v.updated()))&^(fdbLearned|fdbLocked)|flags)
-	f.post(EventFDBChange, k, v.to(port))
+	if old.has(fdbExtern) {
+		at.cold().used.Store(now.used())
+	}
+	v := old.to(port).at(max(now, old.updated()))&^(fdbLearned|fdbLocked) | flags
+	f.replaceLocked(at, v)
+	if old.port() != port || !old.has(fdbExtern) || old.has(fdbLocked) {
+		f.post(EventFDBChange, k, v)
+	}
 }
 
-// put is fdb_add_entry.
+// put is fdb_add_entry. An entry that changes is as new, unless the request says
+// NoRefresh; that it is the user's from now on is no change.
 func (x *fdbTx) put(r FDBRequest, vid frame.VID) error {
 	switch {
 	case x.pc != nil && r.State&(NUDPermanent|NUDNoARP) == 0 && !x.pc.state.lets():
@@ -233,12 +255,14 @@ func (x *fdbTx) put(r FDBRequest, vid frame.VID) error {
 		return x.refuse(EINVAL, "FDB entry towards bridge must be permanent")
 	case r.Flags&NTFSticky != 0 && r.State&NUDPermanent != 0:
 		return x.refuse(EINVAL, "sticky and permanent exclude each other")
+	case r.Activity&^(ActivityNotify|ActivityInactive) != 0 || r.Activity == ActivityInactive:
+		return x.refuse(EINVAL, "activity is notify, with or without inactive")
 	}
 	f := x.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	k, now, port := fdbKey(r.MAC, vid), f.b.stamp(), num(x.p)
-	t, slot, old, ok := f.find(k)
+	at, _, old, ok := f.find(k)
 	switch {
 	case !ok && r.Mode == FDBChange:
 		return x.refuse(ENOENT, "there is no such entry to change")
@@ -250,19 +274,23 @@ func (x *fdbTx) put(r FDBRequest, vid frame.VID) error {
 		f.post(EventFDBAdd, k, v)
 		return nil
 	}
-	v := makeVal(port, r.flags(old), now)
-	t.used[slot].Store(now.used())
-	if v == old.at(now) {
-		return nil // nothing but the time would change, and a request does not refresh
+	at.cold().used.Store(now.used())
+	v := (old &^ fdbFlags).to(port) | r.flags(old)
+	const shown = fdbSticky | fdbLocked | fdbNotify | fdbInactive
+	changed := old.port() != port || old.nud(now, x.cfg.hold) != r.State || (old ^ v).has(shown)
+	if changed && !r.NoRefresh {
+		v = v.at(now)
 	}
-	f.replaceLocked(t, slot, v)
-	f.post(EventFDBChange, k, v)
+	f.replaceLocked(at, v)
+	if changed {
+		f.post(EventFDBChange, k, v)
+	}
 	return nil
 }
 
 // flags is what an entry with the flags old gets.
 func (r FDBRequest) flags(old fdbVal) fdbVal {
-	v := old&fdbFlags&^(fdbLocal|fdbStatic|fdbSticky|fdbLocked|fdbLearned) | fdbUser
+	v := old&fdbFlags&^(fdbLocal|fdbStatic|fdbSticky|fdbLocked|fdbLearned|fdbNotify) | fdbUser
 	switch {
 	case r.State&NUDPermanent != 0:
 		v |= fdbLocal | fdbStatic
@@ -272,18 +300,25 @@ func (r FDBRequest) flags(old fdbVal) fdbVal {
 	if r.Flags&NTFSticky != 0 {
 		v |= fdbSticky
 	}
-	return v
+	if r.Activity&ActivityNotify == 0 {
+		return v &^ fdbInactive
+	}
+	if r.Activity&ActivityInactive != 0 {
+		v |= fdbInactive
+	}
+	return v | fdbNotify
 }
 
 func (f *FDB) remove(port int, mac frame.MAC, vid frame.VID) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	k := fdbKey(mac, vid)
-	t, slot, v, ok := f.find(k)
+	at, _, v, ok := f.find(k)
 	if !ok || v.port() != port {
 		return false
 	}
-	f.deleteLocked(t, slot)
+	f.deleteLocked(at)
+	f.shrinkLocked(at.seg)
 	f.post(EventFDBDelete, k, v)
 	return true
 }
@@ -354,18 +389,18 @@ func (w FDBFlush) fits(k uint64, v fdbVal) bool {
 // would find, or says that there is none.
 func (f *FDB) Lookup(mac frame.MAC, vid frame.VID) (FDBEntry, bool) {
 	k := fdbKey(mac, vid)
-	t, slot, v, ok := f.find(k)
+	at, _, v, ok := f.find(k)
 	if !ok {
 		return FDBEntry{}, false
 	}
-	return f.entry(k, v, t.used[slot].Load(), f.b.stamp(), f.b.cfg.Load()), true
+	return fdbCopy{k, v, at.cold().used.Load()}.entry(f.b.stamp(), f.b.cfg.Load()), true
 }
 
 // Len is the number of entries, local ones included.
 func (f *FDB) Len() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.tab.Load().live
+	return f.live
 }
 
 // Learned is the number of learned entries, those that limits count.
@@ -373,61 +408,4 @@ func (f *FDB) Learned() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.learned
-}
-
-// All lists the entries as they were when it is ranged over, by address, then
-// VLAN. The caller may do anything meanwhile.
-func (f *FDB) All() iter.Seq[FDBEntry] {
-	return func(yield func(FDBEntry) bool) {
-		for _, e := range f.snapshot() {
-			if !yield(e) {
-				return
-			}
-		}
-	}
-}
-
-// snapshot copies the words under the lock, which keeps others from learning, and
-// does the rest without.
-func (f *FDB) snapshot() []FDBEntry {
-	type raw struct {
-		k    uint64
-		v    fdbVal
-		used uint32
-	}
-	now, cfg := f.b.stamp(), f.b.cfg.Load()
-	f.mu.Lock()
-	rs := make([]raw, 0, f.tab.Load().live)
-	f.eachLocked(func(t *fdbTable, slot uint64, k uint64, v fdbVal) {
-		rs = append(rs, raw{k, v, t.used[slot].Load()})
-	})
-	f.mu.Unlock()
-	slices.SortFunc(rs, func(a, b raw) int { return cmp.Compare(a.k, b.k) }) // by address, then VLAN
-	es := make([]FDBEntry, len(rs))
-	for i, r := range rs {
-		es[i] = f.entry(r.k, r.v, r.used, now, cfg)
-	}
-	return es
-}
-
-// entry makes the public form (fdb_to_nud).
-func (f *FDB) entry(k uint64, v fdbVal, used uint32, now stamp, cfg *config) FDBEntry {
-	e := FDBEntry{
-		MAC: keyMAC(k), VID: keyVID(k), State: NUDReachable,
-		Sticky: v.has(fdbSticky), ExternLearn: v.has(fdbExtern), User: v.has(fdbUser), Locked: v.has(fdbLocked),
-		Updated: time.Duration(max(now-v.updated(), 0)) * time.Millisecond,
-		Used:    time.Duration(now.used()-used) * 10 * time.Millisecond,
-	}
-	if n := v.port(); n < len(cfg.byNum) && cfg.byNum[n] != nil {
-		e.Port = cfg.byNum[n].p.name
-	}
-	switch {
-	case v.has(fdbLocal):
-		e.State = NUDPermanent
-	case v.has(fdbStatic):
-		e.State = NUDNoARP
-	case v.expired(now, cfg.hold):
-		e.State = NUDStale
-	}
-	return e
 }

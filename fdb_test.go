@@ -222,35 +222,6 @@ func TestFDBMaxLearned(t *testing.T) {
 	assert.Equal(t, 2, l.b.FDB().Learned(), "traffic does not make a request's entry a learned one")
 }
 
-func TestFDBLimits(t *testing.T) {
-	l := newLab(t, bridge.Config{FDBLimit: 4})
-	l.add(1, bridge.PortConfig{FDBLimit: 2})
-	l.add(2, bridge.PortConfig{})
-	l.learn(1, mac(1), mac(2), mac(3))
-	assert.Equal(t, "-", l.where(mac(3), 0), "the port's limit")
-	l.learn(2, mac(4), mac(5), mac(6), mac(7))
-	assert.Equal(t, 4, l.b.FDB().Learned(), "the bridge's limit")
-	assert.Equal(t, []string{"p1", "p1"}, []string{l.where(mac(1), 0), l.where(mac(2), 0)}, "a flood on one port pushes no other out of its share")
-	require.NoError(t, l.b.FDB().Update(bridge.FDBRequest{Port: l.p(1), MAC: mac(50), State: bridge.NUDNoARP}))
-	assert.Equal(t, "p1", l.where(mac(50), 0), "requests are not limited")
-}
-
-// A port's own limit holds for addresses that roam to it, too.
-func TestFDBPortLimitRoaming(t *testing.T) {
-	l := newLab(t, bridge.Config{})
-	l.add(1, bridge.PortConfig{})
-	l.add(2, bridge.PortConfig{FDBLimit: 1})
-	l.learn(1, mac(1), mac(2), mac(3))
-	l.learn(2, mac(1), mac(2), mac(3))
-	n := 0
-	for e := range l.b.FDB().All() {
-		if e.Port == "p2" && e.State == bridge.NUDReachable {
-			n++
-		}
-	}
-	assert.Equal(t, 1, n, "addresses learned on p2")
-}
-
 // fdb.md 8.
 func TestFDBFlushes(t *testing.T) {
 	state := func(s bridge.PortState) *bridge.PortState { return &s }

@@ -174,7 +174,7 @@ func (in *Input) forgetBatch() {
 	in.fin.reset()
 	in.views, in.pushed = in.views[:0], in.pushed[:0]
 	in.touched, in.written = in.touched[:0], 0
-	in.cfg, in.pc = nil, nil
+	in.cfg, in.pc, in.dir = nil, nil, fdbDir{}
 }
 
 // write sends the frames of a vector to a cable and accounts for each.

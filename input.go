@@ -34,6 +34,7 @@ type Input struct {
 	// One frame.
 	cfg      *config
 	pc       *portConf // the port's part of cfg; nil: the host, or a port that has left
+	dir      fdbDir    // of the FDB; an old one leads to segments that say so
 	vid      frame.VID
 	filtered bool   // VLAN filtering was on when the frame came in
 	isolated bool   // the frame came in by an isolated port
@@ -47,6 +48,7 @@ type Input struct {
 	watched   bool
 	trace     Trace
 	dry       *overlay
+	evicted   *eviction     // what the frame took the place of, to be shown
 	views     []frame.Frame // the frames that came in, and how they leave where that differs
 	firstView int           // the frame under way; its other views follow it
 	out       []vector      // by port number; 0 is the host
@@ -220,7 +222,7 @@ func (in *Input) enter(f *frame.Frame) *frame.Frame {
 // one frame changes counts for the next.
 func (in *Input) receive(f *frame.Frame) (outcome, error) {
 	if cfg := in.b.cfg.Load(); cfg != in.cfg {
-		in.cfg, in.pc = cfg, nil
+		in.cfg, in.pc, in.dir = cfg, nil, *in.b.fdb.dir.Load()
 		if in.port != nil && !cfg.closed {
 			in.pc = cfg.conf(in.port)
 		}

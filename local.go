@@ -140,7 +140,7 @@ func (b *Bridge) Stats() (s HostStats) {
 	h := &b.host
 	s.Egress = h.tx.ledger()
 	s.RxPackets, s.RxBytes, s.Multicast = h.rxFrames.Load(), h.rxBytes.Load(), h.mcast.Load()
-	s.FDBRefused = b.fdb.refused.Load()
+	s.FDBRefused, s.FDBEvicted = b.fdb.refused.Load(), b.fdb.evicted.Load()
 	if c := h.cable.Load(); c != nil {
 		s.Ingress.Lost = lostBefore(c.lost)
 	}

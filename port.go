@@ -30,7 +30,7 @@ type PortConfig struct {
 
 	Caps     Caps      // what the cable takes
 	Queues   []FrameIO // further queues of the same cable; each gets a reader, and Input i writes to queue i mod n
-	FDBLimit int       // addresses learned on this port at most; 0: no limit of its own
+	FDBLimit int       // addresses learned on this port at most; at it a new one evicts another of the port; 0: no limit of its own
 
 	// Lost counts the frames that were meant for the port and lost before
 	// ReadFrames could give them, such as by a full queue in front of it (Pipe.Lost);
@@ -71,6 +71,7 @@ type Port struct {
 	ended    atomic.Pointer[error] // what ended the cable
 	failing  atomic.Bool           // the cable has ended
 	downs    atomic.Int32          // how many of queues are down
+	evicted  atomic.Uint64         // entries that a limit took from it
 	left     atomic.Bool           // the port has left, or the bridge is closed
 
 	easy struct {
@@ -116,6 +117,7 @@ func (p *Port) failure() error {
 // Stats gives the port's counters.
 func (p *Port) Stats() (s PortStats) {
 	s.Egress, s.Ingress.Lost = p.tx.ledger(), lostBefore(p.lost)
+	s.FDBEvicted = p.evicted.Load()
 	s.TxPackets, s.TxBytes = s.Egress.Sent, p.tx.bytes.Load()
 	s.TxDropped = s.Egress.Refused[DropQueueFull] + s.Egress.Refused[DropPortGone]
 	p.mu.Lock()

@@ -179,11 +179,19 @@ func (b *Bridge) NextTimer() (at time.Time, ok bool) {
 // collect runs the FDB's collector, unless the bridge is down: then nothing ages.
 func (b *Bridge) collect(now stamp) {
 	b.collecting.Lock()
-	if cfg := b.cfg.Load(); cfg.info.Up {
-		b.gcAt.Store(int64(b.fdb.collect(now, cfg.hold)))
-		b.poke()
-	}
+	b.collected++
+	turn := b.collected
+	b.gcAt.Store(int64(now + 10)) // until it is known better: a handler may call Tick
 	b.collecting.Unlock()
+	if cfg := b.cfg.Load(); cfg.info.Up {
+		next := b.fdb.collect(now, cfg.hold, b.events.deliver)
+		b.collecting.Lock()
+		if turn == b.collected { // else one that knows a newer ageing time runs, or has run
+			b.gcAt.Store(int64(next))
+			b.poke()
+		}
+		b.collecting.Unlock()
+	}
 	b.events.deliver()
 }
 

@@ -56,6 +56,7 @@ type PortStats struct {
 	TxPackets, TxBytes uint64 // taken by the cable
 	RxDropped          uint64 // link-local frames that nobody took (OnPass nil)
 	TxDropped          uint64 // refused by a full queue or an ended cable
+	FDBEvicted         uint64 // addresses learned on it that made room for others (FDBLimit)
 	Ingress            IngressLedger
 	Egress             EgressLedger
 }
@@ -67,7 +68,8 @@ type HostStats struct {
 	Multicast          uint64 // delivered up as multicast
 	Ingress            IngressLedger
 	Egress             EgressLedger
-	FDBRefused         uint64 // addresses not learned because a limit was reached
+	FDBRefused         uint64 // addresses not learned because of FDBMaxLearned
+	FDBEvicted         uint64 // addresses that made room for others because of a FDBLimit, the bridge's or a port's
 }
 
 // counters are one Input's, written by its goroutine and read by any.

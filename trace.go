@@ -21,6 +21,7 @@ const (
 	ProbeHook               // a filter was asked: Hook, Filter, Why
 	ProbeIngress            // its VLAN was decided
 	ProbeLocked             // the port is locked: is the source authorised?
+	ProbeFDBDelete          // an entry was evicted, for that of the source: Src, Dev and VID are the entry's, Dst is zero
 	ProbeFDBUpdate          // its source was learned, or not
 	ProbeSuppressARP        // it is an ARP packet, and the bridge may answer it
 	ProbeSuppressND         // it is a neighbour solicitation or advertisement, likewise
@@ -45,6 +46,7 @@ var probeNames = [numProbes]string{
 	ProbeHook:         "nf_hook",
 	ProbeIngress:      "br_allowed_ingress",
 	ProbeLocked:       "br_handle_frame_finish",
+	ProbeFDBDelete:    "fdb_delete",
 	ProbeFDBUpdate:    "br_fdb_update",
 	ProbeSuppressARP:  "br_do_proxy_suppress_arp",
 	ProbeSuppressND:   "br_do_suppress_nd",
@@ -101,9 +103,10 @@ const (
 	NotLearnedOff        // learning is off on the port
 	NotLearnedLocal      // received packet with own address as source address
 	NotLearnedAgeingZero // ageing time 0: nothing is learned
-	NotLearnedLimit      // the table is full
+	NotLearnedLimit      // fdb_max_learned is reached
 	NotLearnedState      // the port may no longer learn
 	NotMovedSticky       // the entry is on another port and sticky
+	Evicted              // an entry made room at a FDBLimit
 
 	NeighNotAsked        // no request that the bridge answers
 	NeighFromSuppressing // the ingress port suppresses: nothing is done
@@ -167,9 +170,10 @@ var decisionWords = [numDecisions]string{
 	NotLearnedOff:        "learning is off",
 	NotLearnedLocal:      "received packet with own address as source address",
 	NotLearnedAgeingZero: "ageing time is 0, nothing is learned",
-	NotLearnedLimit:      "not learned, the table is full",
+	NotLearnedLimit:      "not learned, fdb_max_learned is reached",
 	NotLearnedState:      "not learned, the port may no longer learn",
 	NotMovedSticky:       "source is sticky on another port",
+	Evicted:              "evicted, FDBLimit is reached",
 	NeighNotAsked:        "no request to answer",
 	NeighFromSuppressing: "from a suppressing port, let alone",
 	NeighUnicast:         "unicast request, left to its station",
@@ -244,7 +248,10 @@ func (s Step) String() string {
 	case ProbeForward, ProbeDeliver, ProbeEgress:
 		b.WriteString(" to")
 	}
-	fmt.Fprintf(&b, " dev: %s %s -> %s", s.Dev, s.Src, s.Dst)
+	fmt.Fprintf(&b, " dev: %s %s", s.Dev, s.Src)
+	if s.Probe != ProbeFDBDelete {
+		fmt.Fprintf(&b, " -> %s", s.Dst)
+	}
 	if s.VID != 0 {
 		fmt.Fprintf(&b, " vlan %d", s.VID)
 	}
