@@ -81,12 +81,14 @@ type BridgeInfo struct {
 	AllMulti    bool
 	NoARP       bool
 
-	AgeingTime   time.Duration
+	AgeingTime   time.Duration // while STP is on and TopologyChange too: twice ForwardDelay
 	ForwardDelay time.Duration
 	HelloTime    time.Duration
 	MaxAge       time.Duration
 	Priority     uint16
 	STPState     int
+
+	TopologyChange bool // entries live for ForwardDelay only, see SetTopologyChange
 
 	VLANFiltering    bool
 	VLANProtocol     frame.EtherType

@@ -24,6 +24,7 @@ func (x *tx) setBridge(a *BridgeAttrs) error {
 	}
 	i := &x.cfg.info
 	put(&i.AgeingTime, a.AgeingTime)
+	put(&x.cfg.ownAgeing, a.AgeingTime)
 	put(&i.ForwardDelay, a.ForwardDelay)
 	put(&i.HelloTime, a.HelloTime)
 	put(&i.MaxAge, a.MaxAge)
@@ -53,6 +54,29 @@ func (x *tx) setBridge(a *BridgeAttrs) error {
 		})
 	}
 	return nil
+}
+
+// SetTopologyChange says whether the network is changing its shape (the topology
+// change flag of IEEE 802.1D-2004 17.11): while it is, an idle entry lives for
+// ForwardDelay instead of AgeingTime, so that stations that are behind another port
+// now are found there soon. Nothing is flushed, and the collector comes when it was
+// to come anyway. With STP on AgeingTime reads twice ForwardDelay meanwhile, as in
+// Linux. The spanning tree will say so itself once it is built; until then, and for
+// those who run one of their own, this says it. Bringing the bridge down ends it.
+func (b *Bridge) SetTopologyChange(on bool) error {
+	return b.change("set topology change", b.name, func(x *tx) error { x.setTopologyChange(on); return nil })
+}
+
+// setTopologyChange is __br_set_topology_change.
+func (x *tx) setTopologyChange(on bool) {
+	i := &x.cfg.info
+	if i.STPState == 1 && on != i.TopologyChange {
+		i.AgeingTime = x.cfg.ownAgeing
+		if on {
+			i.AgeingTime = 2 * i.ForwardDelay
+		}
+	}
+	i.TopologyChange = on
 }
 
 // checkBridge finds the first thing that Linux refuses, in the order in which

@@ -144,6 +144,7 @@ func (b *Bridge) firstConfig(c *Config) *config {
 		McastQueryInterval: 125 * time.Second, McastQueryResponseInterval: 10 * time.Second,
 		McastStartupQueryInterval: 31250 * time.Millisecond,
 	}
+	cfg.ownAgeing = cfg.info.AgeingTime
 	cfg.derive()
 	return cfg
 }
@@ -406,6 +407,9 @@ func (b *Bridge) SetUp(up bool) error {
 			b.poke()
 		}
 		x.cfg.info.Up = up
+		if !up {
+			x.setTopologyChange(false)
+		}
 		for _, pc := range x.cfg.ports {
 			x.link(pc.p)
 		}

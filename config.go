@@ -12,7 +12,7 @@ import (
 // config is everything that decides about a frame and is not learned from frames:
 // a value behind one atomic pointer, never changed once it is published.
 type config struct {
-	hold            stamp  // how long an idle entry lives; 0 or less: nothing is learned
+	hold            stamp  // how long an idle entry lives (hold_time); 0 or less: nothing is learned
 	required        uint16 // group_fwd_mask_required, and what wire mode adds
 	rules           rules  // what the modelled kernel does and does not
 	hooks           *hooks // the filters, by point; nil: none
@@ -27,6 +27,10 @@ type config struct {
 	timerAt         stamp        // when the first forward delay timer is due; 0: none runs
 	neighSuppress   bool         // a port suppresses (BROPT_NEIGH_SUPPRESS_ENABLED, see recountSuppression)
 	answers         bool         // that, or a port proxies ARP
+
+	// The AgeingTime that was set, to come back to after a topology change
+	// (bridge_ageing_time).
+	ownAgeing time.Duration
 }
 
 // portConf is one port's part of a config, as immutable. What the datapath reads
@@ -115,6 +119,9 @@ func (c *config) mayLearn(pc *portConf, vid frame.VID) bool {
 // derive renews the bridge's derived fields from info.
 func (c *config) derive() {
 	c.hold = stampOf(c.info.AgeingTime)
+	if c.info.TopologyChange {
+		c.hold = stampOf(c.info.ForwardDelay)
+	}
 	c.required = 0
 	if c.info.VLANFiltering && c.info.VLANProtocol == frame.TypeDot1AD {
 		c.required = 0xb801 &^ (1 << (c.info.GroupAddress[5] & 15))

@@ -34,7 +34,8 @@ The bridge:
   --mtu BYTES          MTU of the ports' TAPs, 68 to 65521 (left as it is: 1500).
                        The bridge's own is the smallest of the ports
   --ageing SECONDS     life of an idle entry of the FDB; 0: nothing is learned (300)
-  --fdb-limit N        addresses learned at most, 1 to 16777216 (65536); the port with most makes room
+  --fdb-limit N        addresses learned at most, 1 to 16777216 (65536); then
+                       the port that holds most makes room
   --group-fwd-mask M   bit X: forward frames to 01:80:c2:00:00:0X, X from 3 on (0)
   --vlan-filtering     filter VLANs; every port is in VLAN 1, untagged, unless --vlan
                        says otherwise

@@ -57,7 +57,7 @@ func diffAttrs(dev string, want, got Attrs) error {
 // having no such field.
 var unset = Attrs{
 	"config_pending": {}, "topology_change_ack": {}, "mcast_n_groups": {},
-	"root_port": {}, "root_path_cost": {}, "topology_change": {}, "topology_change_detected": {},
+	"root_port": {}, "root_path_cost": {}, "topology_change_detected": {},
 }
 
 func (r *run) dumpFDB(t *Step) error {

@@ -62,7 +62,7 @@ func bridgeTable(b bridge.BridgeInfo) Attrs {
 		"address": word(b.Address.String()), "mtu": num(b.MTU),
 		"ageing_time": ticks(b.AgeingTime), "forward_delay": ticks(b.ForwardDelay),
 		"hello_time": ticks(b.HelloTime), "max_age": ticks(b.MaxAge),
-		"priority": num(b.Priority), "stp_state": num(b.STPState),
+		"priority": num(b.Priority), "stp_state": num(b.STPState), "topology_change": bit(b.TopologyChange),
 		"vlan_filtering": bit(b.VLANFiltering), "vlan_protocol": word(protocolName(b.VLANProtocol)),
 		"vlan_default_pvid":  num(b.VLANDefaultPVID),
 		"vlan_stats_enabled": bit(b.VLANStats), "vlan_stats_per_port": bit(b.VLANStatsPerPort),
