@@ -79,6 +79,7 @@ var bridgeSetters = map[string]setter[bA]{
 	"group_fwd_mask":      number(func(a *bA) **uint16 { return &a.GroupFwdMask }),
 	"no_linklocal_learn":  truth(func(a *bA) **bool { return &a.NoLinkLocalLearn }),
 	"fdb_max_learned":     number(func(a *bA) **uint32 { return &a.FDBMaxLearned }),
+	"fdb_local_vlan_0":    truth(func(a *bA) **bool { return &a.FDBLocalVLAN0 }),
 	"mst_enabled":         truth(func(a *bA) **bool { return &a.MSTEnabled }),
 
 	"mcast_snooping":                truth(func(a *bA) **bool { return &a.McastSnooping }),

@@ -187,12 +187,12 @@ var portConfigHas = map[string]bool{
 func (r *run) setRemaining() error {
 	rest := Attrs{}
 	for name, v := range r.s.Bridge {
-		if strings.HasPrefix(name, "mcast_") {
+		if strings.HasPrefix(name, "mcast_") || name == "fdb_local_vlan_0" {
 			rest[name] = v
 		}
 	}
 	if err := r.setBridge(&Step{Op: "set-bridge", Attrs: rest}); err != nil {
-		return fmt.Errorf("multicast settings: %w", err)
+		return fmt.Errorf("settings of %s: %w", hostName, err)
 	}
 	for _, p := range r.s.Ports {
 		rest := Attrs{}
