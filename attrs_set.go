@@ -28,7 +28,10 @@ func (x *tx) setBridge(a *BridgeAttrs) error {
 	put(&i.ForwardDelay, a.ForwardDelay)
 	put(&i.HelloTime, a.HelloTime)
 	put(&i.MaxAge, a.MaxAge)
-	put(&i.Priority, a.Priority)
+	if a.Priority != nil {
+		i.Priority = *a.Priority
+		x.tellDesignated()
+	}
 	put(&i.VLANStats, a.VLANStats)
 	put(&i.GroupFwdMask, a.GroupFwdMask)
 	put(&i.NoLinkLocalLearn, a.NoLinkLocalLearn)
@@ -234,6 +237,9 @@ func (x *tx) setPort(p *Port, a *PortAttrs) error {
 	}
 	if was.VLANTunnel && !pc.info.VLANTunnel {
 		vlanDev{x, p}.edit().tunnels = nil
+	}
+	if a.Cost != nil {
+		x.tellDesignated()
 	}
 	if a.BackupPort != nil {
 		pc.backup = 0

@@ -387,6 +387,7 @@ func (b *Bridge) RemovePort(p *Port) error {
 		p.mu.Lock()
 		p.device = PortInfo{Name: p.name, Address: pc.info.Address, MTU: pc.info.MTU, Up: pc.info.Up, Carrier: pc.flags.has(flagCarrier)}
 		p.mu.Unlock()
+		x.tellDesignated()
 		x.readdress = true
 		x.after = append(x.after, func() {
 			b.fdb.purgePort(x.cfg, p)
@@ -399,10 +400,13 @@ func (b *Bridge) RemovePort(p *Port) error {
 }
 
 // SetUp brings the bridge's own device up or down. While it is down every port is
-// DISABLED and nothing ages.
+// DISABLED and nothing ages. To say what it is already has no effect.
 func (b *Bridge) SetUp(up bool) error {
 	return b.change("set up", b.name, func(x *tx) error {
-		if up && !x.cfg.info.Up {
+		if up == x.cfg.info.Up {
+			return nil
+		}
+		if up {
 			b.gcAt.Store(int64(b.stamp()) + 100)
 			b.poke()
 		}

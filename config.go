@@ -43,8 +43,9 @@ type portConf struct {
 	mask   uint16 // group_fwd_mask
 	mtu    int
 	vlans  *vlanGroup
-	backup int  // number of the port that takes over; 0 none
-	cut    bool // the cable has ended, or is down: there is no carrier, whatever info says
+	backup int    // number of the port that takes over; 0 none
+	cut    bool   // the cable has ended, or is down: there is no carrier, whatever info says
+	told   uint16 // the bridge's priority in the port's designated bridge
 	info   PortInfo
 
 	// When the forward delay timer is due; 0: it does not run. It runs without STP
@@ -299,12 +300,25 @@ func (x *tx) link(p *Port) {
 	switch {
 	case running && i.State == StateDisabled:
 		x.setState(p, StateBlocking)
+		x.edit(p).told = x.cfg.info.Priority
 		x.selectStates()
 	case !running && i.State != StateDisabled:
 		x.setState(p, StateDisabled)
 		x.edit(p).forwardAt = 0
+		x.edit(p).told = x.cfg.info.Priority
+		x.tellDesignated()
 		if x.cfg.conf(p).backup == 0 {
 			x.flushPort(p)
+		}
+	}
+}
+
+// tellDesignated has the ports name the bridge by the priority that it has
+// (br_configuration_update). Disabled ones keep the one that it had.
+func (x *tx) tellDesignated() {
+	for _, pc := range x.cfg.ports {
+		if pc.state != StateDisabled && pc.told != x.cfg.info.Priority {
+			x.edit(pc.p).told = x.cfg.info.Priority
 		}
 	}
 }
@@ -355,6 +369,7 @@ func (x *tx) setBridgeAddress(a frame.MAC) {
 		return
 	}
 	x.cfg.info.Address = a
+	x.tellDesignated()
 	x.events = append(x.events, Event{Kind: EventAddress, MAC: a})
 	x.addLocals(nil, a, x.cfg.self)
 	x.delLocals(nil, old, x.old.self)

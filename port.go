@@ -101,7 +101,7 @@ func (p *Port) Info() PortInfo {
 	}
 	i := pc.info
 	i.Carrier = pc.flags.has(flagCarrier)
-	i.DesignatedRoot = BridgeID{cfg.info.Priority, cfg.info.Address}
+	i.DesignatedRoot = BridgeID{pc.told, cfg.info.Address}
 	i.DesignatedBridge, i.DesignatedPort = i.DesignatedRoot, i.PortID
 	i.Failed = p.failure()
 	return i
@@ -134,10 +134,19 @@ func (p *Port) Stats() (s PortStats) {
 
 // SetLink says whether the port's device is administratively up and has a carrier.
 // A port without either is DISABLED and forgets what it learned; with both it is
-// FORWARDING again, whatever its state was set to before.
+// FORWARDING again, whatever its state was set to before. A call that changes
+// neither has no effect.
 func (p *Port) SetLink(up, carrier bool) error {
-	return p.onDevice("set link", func(i *PortInfo) error { i.Up, i.Carrier = up, carrier; return nil },
-		func(x *tx) { x.link(p) })
+	changed := false
+	return p.onDevice("set link", func(i *PortInfo) error {
+		changed = i.Up != up || i.Carrier != carrier
+		i.Up, i.Carrier = up, carrier
+		return nil
+	}, func(x *tx) {
+		if changed {
+			x.link(p)
+		}
+	})
 }
 
 // SetMTU sets the MTU of the port's device, 68 to 65521 (else EINVAL): the longest
@@ -192,7 +201,7 @@ func (p *Port) onDevice(op string, fn func(*PortInfo) error, then func(*tx)) err
 
 // build makes the first portConf of a port, with Linux's defaults.
 func (x *tx) build(p *Port, c *PortConfig) (*portConf, error) {
-	pc := &portConf{p: p, num: p.num, vlans: new(vlanGroup), info: PortInfo{
+	pc := &portConf{p: p, num: p.num, vlans: new(vlanGroup), told: x.cfg.info.Priority, info: PortInfo{
 		Name: p.name, Attached: true, No: p.num,
 		Address: c.Address, MTU: c.MTU, Up: !c.Down, Carrier: !c.NoCarrier,
 		Priority: 32, Cost: 100, McastRouter: 1, McastEHTHostsLimit: 512,
