@@ -30,7 +30,7 @@ func (x *tx) setBridge(a *BridgeAttrs) error {
 	put(&i.MaxAge, a.MaxAge)
 	if a.Priority != nil {
 		i.Priority = *a.Priority
-		x.tellDesignated()
+		x.designate()
 	}
 	put(&i.VLANStats, a.VLANStats)
 	put(&i.GroupFwdMask, a.GroupFwdMask)
@@ -223,9 +223,12 @@ func (x *tx) setPort(p *Port, a *PortAttrs) error {
 		return x.refuse(no, why)
 	}
 	pc := x.edit(p)
-	was := pc.info
+	was, designated := pc.info, x.designated(pc)
 	applyPort(&pc.info, a, &x.cfg.rules)
 	pc.info.PortID = portID(&pc.info)
+	if designated || pc.told.priority == x.cfg.info.Priority && pc.info.PortID < pc.told.port {
+		x.become(p)
+	}
 	pc.derive()
 	if pc.info.NeighSuppress != was.NeighSuppress || pc.info.NeighVLANSuppress != was.NeighVLANSuppress {
 		x.recountSuppression()
@@ -239,7 +242,7 @@ func (x *tx) setPort(p *Port, a *PortAttrs) error {
 		vlanDev{x, p}.edit().tunnels = nil
 	}
 	if a.Cost != nil {
-		x.tellDesignated()
+		x.designate()
 	}
 	if a.BackupPort != nil {
 		pc.backup = 0

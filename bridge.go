@@ -351,6 +351,7 @@ func (x *tx) join(p *Port, c *PortConfig) error {
 	if err := x.setPort(p, c.attrs()); err != nil {
 		return err
 	}
+	x.become(p)
 	x.addLocal(p, pc.info.Address, 0)
 	vs := c.VLANs
 	if vs == nil && x.cfg.info.VLANDefaultPVID != 0 {
@@ -387,7 +388,7 @@ func (b *Bridge) RemovePort(p *Port) error {
 		p.mu.Lock()
 		p.device = PortInfo{Name: p.name, Address: pc.info.Address, MTU: pc.info.MTU, Up: pc.info.Up, Carrier: pc.flags.has(flagCarrier)}
 		p.mu.Unlock()
-		x.tellDesignated()
+		x.designate()
 		x.readdress = true
 		x.after = append(x.after, func() {
 			b.fdb.purgePort(x.cfg, p)
@@ -415,7 +416,12 @@ func (b *Bridge) SetUp(up bool) error {
 			x.setTopologyChange(false)
 		}
 		for _, pc := range x.cfg.ports {
-			x.link(pc.p)
+			switch { // whatever its state was set to meanwhile
+			case up && x.running(pc.p):
+				x.enable(pc.p)
+			case !up && pc.info.State != StateDisabled:
+				x.disable(pc.p)
+			}
 		}
 		return nil
 	})

@@ -43,15 +43,20 @@ type portConf struct {
 	mask   uint16 // group_fwd_mask
 	mtu    int
 	vlans  *vlanGroup
-	backup int    // number of the port that takes over; 0 none
-	cut    bool   // the cable has ended, or is down: there is no carrier, whatever info says
-	told   uint16 // the bridge's priority in the port's designated bridge
+	backup int  // number of the port that takes over; 0 none
+	cut    bool // the cable has ended, or is down: there is no carrier, whatever info says
+	told   designation
 	info   PortInfo
 
 	// When the forward delay timer is due; 0: it does not run. It runs without STP
 	// too, and takes a port that was set to LISTENING or LEARNING onwards.
 	forwardAt stamp
 }
+
+// designation is what a port says who serves its segment: the bridge, by the
+// priority that it had then (its address is always the present one), and the port, by
+// the id that it had.
+type designation struct{ priority, port uint16 }
 
 // portFlags are the flags of a port that the datapath asks for (BR_*).
 type portFlags uint32
@@ -252,10 +257,15 @@ func (x *tx) setState(p *Port, s PortState) {
 }
 
 // selectStates is br_port_state_selection without a spanning tree: what is
-// BLOCKING becomes FORWARDING.
+// BLOCKING becomes FORWARDING, and what is not designated BLOCKING.
 func (x *tx) selectStates() {
 	for _, pc := range x.cfg.ports {
-		if pc.info.State == StateBlocking {
+		switch s := pc.info.State; {
+		case s == StateDisabled, s == StateBlocking && !x.designated(pc):
+		case !x.designated(pc):
+			x.setState(pc.p, StateBlocking)
+			x.edit(pc.p).forwardAt = 0
+		case s == StateBlocking:
 			x.setState(pc.p, StateForwarding)
 			x.startForwardDelay(pc.p)
 		}
@@ -290,37 +300,67 @@ func (x *tx) forwardDelayExpired(now stamp) {
 	}
 }
 
-// link follows a change of a port's or the bridge's link: a port is enabled while
-// both are up and it has a carrier, else disabled, and then forgets what it
-// learned, unless another port is to take over.
+// link follows a change of a port's carrier (br_port_carrier_check): a port whose
+// device is up and has one is enabled, else disabled, and then forgets what it learned,
+// unless another port is to take over. While the bridge is down nothing follows.
 func (x *tx) link(p *Port) {
-	pc := x.cfg.conf(p)
-	i := &pc.info
-	running := x.cfg.info.Up && pc.flags.has(flagUp) && pc.flags.has(flagCarrier)
-	switch {
-	case running && i.State == StateDisabled:
-		x.setState(p, StateBlocking)
-		x.edit(p).told = x.cfg.info.Priority
-		x.selectStates()
-	case !running && i.State != StateDisabled:
-		x.setState(p, StateDisabled)
-		x.edit(p).forwardAt = 0
-		x.edit(p).told = x.cfg.info.Priority
-		x.tellDesignated()
-		if x.cfg.conf(p).backup == 0 {
-			x.flushPort(p)
-		}
+	disabled := x.cfg.conf(p).info.State == StateDisabled
+	switch running := x.running(p); {
+	case !x.cfg.info.Up:
+	case running && disabled:
+		x.enable(p)
+	case !running && !disabled:
+		x.disable(p)
 	}
 }
 
-// tellDesignated has the ports name the bridge by the priority that it has
-// (br_configuration_update). Disabled ones keep the one that it had.
-func (x *tx) tellDesignated() {
+// running reports whether the port's device is up and has a carrier.
+func (x *tx) running(p *Port) bool {
+	return x.cfg.conf(p).flags.has(flagUp) && x.cfg.conf(p).flags.has(flagCarrier)
+}
+
+// enable is br_stp_enable_port.
+func (x *tx) enable(p *Port) {
+	x.setState(p, StateBlocking)
+	x.become(p)
+	x.selectStates()
+}
+
+// disable is br_stp_disable_port.
+func (x *tx) disable(p *Port) {
+	x.setState(p, StateDisabled)
+	x.edit(p).forwardAt = 0
+	x.become(p)
+	x.designate()
+	if x.cfg.conf(p).backup == 0 {
+		x.flushPort(p)
+	}
+}
+
+// designated reports whether the port says of itself, as it is, that it serves its
+// segment (br_is_designated_port). Without a spanning tree only a port that was
+// disabled when the bridge's priority or its own changed does not.
+func (x *tx) designated(pc *portConf) bool {
+	return pc.told == designation{x.cfg.info.Priority, pc.info.PortID}
+}
+
+// become has a port say that it serves its segment (br_become_designated_port).
+func (x *tx) become(p *Port) {
+	pc := x.edit(p)
+	pc.told = designation{x.cfg.info.Priority, pc.info.PortID}
+}
+
+// designate has the ports that are not disabled serve their segments, and their
+// states follow (br_configuration_update, br_port_state_selection). Of two ids of one
+// port the lower counts.
+func (x *tx) designate() {
 	for _, pc := range x.cfg.ports {
-		if pc.state != StateDisabled && pc.told != x.cfg.info.Priority {
-			x.edit(pc.p).told = x.cfg.info.Priority
+		better := pc.told.priority != x.cfg.info.Priority || pc.info.PortID < pc.told.port
+		if pc.info.State != StateDisabled && better {
+			x.become(pc.p)
 		}
 	}
+	x.selectStates()
 }
 
 // settle brings the bridge device in line with its ports.
@@ -369,7 +409,7 @@ func (x *tx) setBridgeAddress(a frame.MAC) {
 		return
 	}
 	x.cfg.info.Address = a
-	x.tellDesignated()
+	x.designate()
 	x.events = append(x.events, Event{Kind: EventAddress, MAC: a})
 	x.addLocals(nil, a, x.cfg.self)
 	x.delLocals(nil, old, x.old.self)

@@ -177,10 +177,10 @@ func (in *Input) devXmit(f *frame.Frame) (outcome, error) {
 	switch {
 	case in.cfg.closed:
 		return dropped(DropNotServed), errClosed
-	case !f.WellFormed():
-		return dropped(DropRunt), refuse("xmit", name, EINVAL, "a frame has 14 bytes at least")
 	case !i.Up:
 		return dropped(DropHostDown), refuse("xmit", name, ENETDOWN, "the bridge device is down")
+	case !f.WellFormed():
+		return dropped(DropRunt), refuse("xmit", name, EINVAL, "a frame has 14 bytes at least")
 	case tooLongForHost(f, i.MTU):
 		return dropped(DropHostTooLong), refuse("xmit", name, EMSGSIZE, "longer than the bridge device's MTU allows")
 	case !i.Carrier:
@@ -219,10 +219,14 @@ func (in *Input) fromHost(f *frame.Frame) outcome {
 	}
 }
 
-// tooLongForHost is what a packet socket refuses: a VLAN tag may come on top.
+// tooLongForHost is what a packet socket refuses: an 802.1Q tag may come on top, one
+// of 802.1ad may not (packet_extra_vlan_len_allowed).
 func tooLongForHost(f *frame.Frame, mtu int) bool {
-	limit := mtu + frame.HeaderLen
-	if f.Tag.Present() || f.Type().IsTag() {
+	limit, outer := mtu+frame.HeaderLen, f.Type()
+	if f.Tag.Present() {
+		outer = f.Tag.TPID
+	}
+	if outer == frame.TypeDot1Q {
 		limit += frame.TagLen
 	}
 	return f.WireLen() > limit && !f.Owed.GSO()

@@ -101,8 +101,8 @@ func (p *Port) Info() PortInfo {
 	}
 	i := pc.info
 	i.Carrier = pc.flags.has(flagCarrier)
-	i.DesignatedRoot = BridgeID{pc.told, cfg.info.Address}
-	i.DesignatedBridge, i.DesignatedPort = i.DesignatedRoot, i.PortID
+	i.DesignatedRoot = BridgeID{pc.told.priority, cfg.info.Address}
+	i.DesignatedBridge, i.DesignatedPort = i.DesignatedRoot, pc.told.port
 	i.Failed = p.failure()
 	return i
 }
@@ -137,13 +137,19 @@ func (p *Port) Stats() (s PortStats) {
 // FORWARDING again, whatever its state was set to before. A call that changes
 // neither has no effect.
 func (p *Port) SetLink(up, carrier bool) error {
-	changed := false
+	var before PortInfo
 	return p.onDevice("set link", func(i *PortInfo) error {
-		changed = i.Up != up || i.Carrier != carrier
+		before = *i
 		i.Up, i.Carrier = up, carrier
 		return nil
 	}, func(x *tx) {
-		if changed {
+		switch {
+		case !x.cfg.info.Up:
+		case before.Up && !up: // NETDEV_DOWN, also for a port that is disabled already
+			x.disable(p)
+		case !before.Up && x.running(p): // NETDEV_UP
+			x.enable(p)
+		case before.Carrier != carrier:
 			x.link(p)
 		}
 	})
@@ -201,7 +207,7 @@ func (p *Port) onDevice(op string, fn func(*PortInfo) error, then func(*tx)) err
 
 // build makes the first portConf of a port, with Linux's defaults.
 func (x *tx) build(p *Port, c *PortConfig) (*portConf, error) {
-	pc := &portConf{p: p, num: p.num, vlans: new(vlanGroup), told: x.cfg.info.Priority, info: PortInfo{
+	pc := &portConf{p: p, num: p.num, vlans: new(vlanGroup), info: PortInfo{
 		Name: p.name, Attached: true, No: p.num,
 		Address: c.Address, MTU: c.MTU, Up: !c.Down, Carrier: !c.NoCarrier,
 		Priority: 32, Cost: 100, McastRouter: 1, McastEHTHostsLimit: 512,

@@ -34,7 +34,9 @@ func flags(stderr io.Writer) (fl *flag.FlagSet, verbose, docs *bool, family *str
 	fl = flag.NewFlagSet("conformance", flag.ContinueOnError)
 	fl.SetOutput(stderr)
 	fl.Usage = func() {
-		fmt.Fprintln(stderr, "usage: conformance [-v] [-docs] [-family NAME] PATH...")
+		fmt.Fprintln(stderr, "usage: conformance [-v] [-docs] [-family NAME] PATH...\n"+
+			"       conformance -live [-v] [-family NAME] PATH...\n"+
+			"       conformance -live -random N [-seed S] [-without NAME,...] [-v]")
 		fl.PrintDefaults()
 	}
 	verbose = fl.Bool("v", false, "print the first difference of each failing scenario")
@@ -45,18 +47,26 @@ func flags(stderr io.Writer) (fl *flag.FlagSet, verbose, docs *bool, family *str
 
 func run(args []string, stdout, stderr io.Writer) int {
 	fl, verbose, docs, family := flags(stderr)
+	var l liveFlags
+	l.define(fl)
 	paths, err := parse(fl, args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	case err != nil:
 		return 2
-	case len(paths) == 0:
+	case (len(paths) == 0) == (l.random == 0) || l.random != 0 && !l.live:
 		fl.Usage()
 		return 2
 	}
+	if l.random != 0 {
+		return l.run(stdout, stderr, func(c *comparison) int { return l.randomly(c, *verbose) })
+	}
 	scenarios := chosen(read(paths, stderr), *family, stderr)
-	if *docs {
+	switch {
+	case l.live:
+		return l.run(stdout, stderr, func(c *comparison) int { return c.recordings(scenarios, *verbose) })
+	case *docs:
 		found := make([]*replay.Difference, len(scenarios))
 		for i, s := range scenarios {
 			found[i] = replay.Check(s)

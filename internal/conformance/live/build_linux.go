@@ -86,6 +86,7 @@ func (l *lab) addPort(p *replay.Port) error {
 	}
 	flags := different(p.Flags, has)
 	delete(flags, "state")
+	delete(flags, "backup_port")
 	if len(flags) > 0 {
 		if err := l.setPort(t.index, flags); err != nil {
 			return err
@@ -167,8 +168,26 @@ func (l *lab) finish(s *replay.Scenario) error {
 			}
 		}
 	}
+	if err := l.settleBridge(); err != nil {
+		return err
+	}
 	_, err := l.collect()
 	return err
+}
+
+// settleBridge waits until the kernel has seen to the carrier of br0, which it has
+// while a port forwards: before, what the host sends is lost.
+func (l *lab) settleBridge() error {
+	for _, t := range l.taps {
+		table, err := l.portTable(t)
+		if err != nil {
+			return err
+		}
+		if table["state"].Word == "forwarding" {
+			return l.settled(hostName, l.br, false)
+		}
+	}
+	return nil
 }
 
 // link sets a device up or down and waits until the kernel has seen to its carrier.
@@ -182,19 +201,21 @@ func (l *lab) link(t *tap, up bool) error {
 // settle waits until the bridge knows what the carrier of t is: the kernel tells of
 // carriers by a queue of its own (linkwatch), up to a second late unless it is asked
 // for the link, which newer kernels do when rtnetlink asks.
-func (l *lab) settle(t *tap) error {
+func (l *lab) settle(t *tap) error { return l.settled(t.name, t.index, l.off[t.name]) }
+
+// settled waits until a device that is up has, or has not, a carrier.
+func (l *lab) settled(name string, index int32, off bool) error {
 	const patience = 5 * time.Second
 	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
-		d, err := l.deviceAt(t.index)
+		d, err := l.deviceAt(index)
 		if err != nil {
 			return err
 		}
-		down := d.operstate == operDown
-		if d.flags&unix.IFF_UP == 0 || down == l.off[t.name] {
+		if d.flags&unix.IFF_UP == 0 || (d.operstate == operDown) == off {
 			return nil
 		}
 		if time.Since(begun) > patience {
-			return fmt.Errorf("%s: the carrier does not settle", t.name)
+			return fmt.Errorf("%s: the carrier does not settle", name)
 		}
 	}
 }

@@ -56,11 +56,17 @@ func (l *lab) step(t *replay.Step) error {
 	return nil
 }
 
-// errnoName names ENOTSUPP too, which is the kernel's own.
+// errnoName names ENOTSUPP too, which is the kernel's own, and gives the number that
+// has two names the kernel's.
 func errnoName(no unix.Errno) string {
 	const enotsupp = unix.Errno(524)
-	if no == enotsupp {
+	switch no {
+	case enotsupp:
 		return "ENOTSUPP"
+	case unix.EOPNOTSUPP:
+		return "EOPNOTSUPP"
+	case unix.EAGAIN:
+		return "EAGAIN"
 	}
 	if name := unix.ErrnoName(no); name != "" {
 		return name
