@@ -22,10 +22,12 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/ddfb540f/bridge/internal/guest"
 )
 
 // kernelVariable is the environment's word for the flag -kernel.
-const kernelVariable = "QEMUGUEST_KERNEL"
+const kernelVariable = guest.KernelVariable
 
 // models are the network cards that a guest may have, as QEMU names them.
 var models = []string{"e1000", "virtio-net"}
@@ -78,7 +80,7 @@ func parse(args []string, w io.Writer) (o options, err error) {
 		}
 	}
 	switch {
-	case o.accel != "" && o.accel != accelKVM && o.accel != accelTCG:
+	case o.accel != "" && o.accel != guest.KVM && o.accel != guest.TCG:
 		return o, fmt.Errorf("-accel takes kvm or tcg, not %q", o.accel)
 	case flags.NArg() > 0:
 		return o, fmt.Errorf("there are no arguments besides flags: %q", flags.Arg(0))
@@ -90,9 +92,3 @@ func parse(args []string, w io.Writer) (o options, err error) {
 	}
 	return o, nil
 }
-
-// QEMU's ways to run a guest: on the processor, or translated.
-const (
-	accelKVM = "kvm"
-	accelTCG = "tcg"
-)

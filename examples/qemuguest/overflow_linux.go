@@ -17,9 +17,9 @@ const (
 
 // overflow stops the guest, has the PC send it more than the queue of its TAP
 // holds, and shows who counts what became of it.
-func (w *world) overflow(ctx context.Context, g *guest, out io.Writer) error {
+func (w *world) overflow(ctx context.Context, g *vm, out io.Writer) error {
 	port := w.bridge.Port(g.tap)
-	if err := g.qmp.command("stop"); err != nil {
+	if err := g.Command("stop"); err != nil {
 		return err
 	}
 	before := port.Stats().Egress
@@ -27,8 +27,8 @@ func (w *world) overflow(ctx context.Context, g *guest, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\n== %s is stopped (QMP: stop), and pc sends it %d datagrams\n", g.name, burst)
-	if err := w.burst(g.ip); err != nil {
+	fmt.Fprintf(out, "\n== %s is stopped (QMP: stop), and pc sends it %d datagrams\n", g.Name, burst)
+	if err := w.burst(g.IP); err != nil {
 		return err
 	}
 	if err := wait(ctx, func() (bool, error) {
@@ -47,7 +47,7 @@ func (w *world) overflow(ctx context.Context, g *guest, out io.Writer) error {
 	}
 	lost := total - droppedBefore
 	fmt.Fprintf(out, "kernel  %s: tx_dropped %d, by ip -s link show dev %s:\n%s", g.tap, lost, g.tap, lines)
-	if err := g.qmp.command("cont"); err != nil {
+	if err := g.Command("cont"); err != nil {
 		return err
 	}
 	got, err := g.awaitDatagrams(ctx, sent-lost)
@@ -55,7 +55,7 @@ func (w *world) overflow(ctx context.Context, g *guest, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "\n== %s goes on (QMP: cont)\n%s has received %d datagrams; %d + %d dropped = %d\n",
-		g.name, g.name, got, got, lost, got+lost)
+		g.Name, g.Name, got, got, lost, got+lost)
 	return nil
 }
 
@@ -108,9 +108,9 @@ func (w *world) dropped(dev string) (n uint64, lines string, err error) {
 
 // awaitDatagrams waits until so many datagrams have come for the port that nobody
 // listens on, and gives how many did.
-func (g *guest) awaitDatagrams(ctx context.Context, want uint64) (n uint64, err error) {
+func (g *vm) awaitDatagrams(ctx context.Context, want uint64) (n uint64, err error) {
 	err = wait(ctx, func() (bool, error) {
-		out, err := g.run(ctx, `awk '/^Udp:/ { noPorts = $3 } END { print noPorts }' /proc/net/snmp`)
+		out, err := g.Run(ctx, `awk '/^Udp:/ { noPorts = $3 } END { print noPorts }' /proc/net/snmp`)
 		if err != nil {
 			return false, err
 		}
@@ -118,7 +118,7 @@ func (g *guest) awaitDatagrams(ctx context.Context, want uint64) (n uint64, err 
 		return n >= want, err
 	})
 	if err != nil {
-		return n, fmt.Errorf("%s has received %d datagrams, not %d: %w", g.name, n, want, err)
+		return n, fmt.Errorf("%s has received %d datagrams, not %d: %w", g.Name, n, want, err)
 	}
 	return n, nil
 }

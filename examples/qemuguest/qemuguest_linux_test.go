@@ -213,28 +213,3 @@ func TestHostAnswers(t *testing.T) {
 	assert.Contains(t, enter, "ARP: 10.0.0.1 is at "+br0MAC.String())
 	assert.Contains(t, enter, "ICMP echo reply, 10.0.0.1 > 10.0.0.2")
 }
-
-// A QEMU that ends before its time is reported with what it said.
-func TestQEMUEnds(t *testing.T) {
-	needsGuests(t)
-	var s software
-	var err error
-	s.kernel, err = inMemory("kernel", []byte("no kernel"))
-	require.NoError(t, err)
-	s.initramfs, err = inMemory("initramfs", nil)
-	require.NoError(t, err)
-	defer s.close()
-	_, err = newWorld(t.Context(), "e1000", accelTCG, 1, &s)
-	require.ErrorContains(t, err, "guest1: QEMU has ended: exit status 1")
-	assert.ErrorContains(t, err, "\nqemu", "what QEMU said")
-	assert.Empty(t, children(t, os.Getpid()))
-}
-
-// An accelerator that is none does not pass for one that works, nor does one that is
-// too slow; translation works.
-func TestAccelWorks(t *testing.T) {
-	needsGuests(t)
-	assert.True(t, accelWorks(t.Context(), accelTCG, time.Minute))
-	assert.False(t, accelWorks(t.Context(), "none", time.Minute))
-	assert.False(t, accelWorks(t.Context(), accelTCG, time.Millisecond))
-}

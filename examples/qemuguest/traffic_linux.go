@@ -9,9 +9,10 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"regexp"
 	"strings"
 	"time"
+
+	"github.com/ddfb540f/bridge/internal/guest"
 )
 
 const (
@@ -20,52 +21,31 @@ const (
 	tcpTimeout = 60 * time.Second // for a transfer
 )
 
-// rtt is how both pings tell how long it took.
-var rtt = regexp.MustCompile(`time=([0-9.]+) ms`)
-
-// pinged says in a line what a ping that had an answer printed.
-func pinged(ip, out string) (string, error) {
-	m := rtt.FindStringSubmatch(out)
-	if m == nil {
-		return "", fmt.Errorf("no answer from %s:\n%s", ip, out)
-	}
-	return fmt.Sprintf("%s has answered after %s ms\n", ip, m[1]), nil
-}
-
 // ping sends one echo request from the place.
 func (p place) ping(ip string) (string, error) {
 	out, err := p.Run("ping", "-n", "-c", "1", "-W", "10", ip)
 	if err != nil {
 		return "", err
 	}
-	return pinged(ip, out)
-}
-
-// ping sends one echo request from the guest.
-func (g *guest) ping(ctx context.Context, ip string) (string, error) {
-	out, err := g.run(ctx, "ping -c 1 -W 10 "+ip)
-	if err != nil {
-		return "", err
-	}
-	return pinged(ip, out)
+	return guest.Pinged(ip, out)
 }
 
 // tcp sends bytes from the place to the guest and then as many back, each by a
 // connection that the sender opens, and says how they came through the bridge.
-func (w *world) tcp(ctx context.Context, p place, g *guest, out io.Writer) error {
+func (w *world) tcp(ctx context.Context, p place, g *vm, out io.Writer) error {
 	port := w.bridge.Port(g.tap)
 	before := port.Stats()
 	if err := p.sendTo(ctx, g); err != nil {
-		return fmt.Errorf("TCP from %s to %s: %w", p.name, g.name, err)
+		return fmt.Errorf("TCP from %s to %s: %w", p.name, g.Name, err)
 	}
 	between := port.Stats()
-	fmt.Fprintf(out, "%s -> %s: %d bytes, the same SHA-256 at both ends; to %s %s\n", p.name, g.name, transfer, g.tap,
+	fmt.Fprintf(out, "%s -> %s: %d bytes, the same SHA-256 at both ends; to %s %s\n", p.name, g.Name, transfer, g.tap,
 		carried(between.TxPackets-before.TxPackets, between.TxBytes-before.TxBytes))
 	if err := p.receiveFrom(ctx, g); err != nil {
-		return fmt.Errorf("TCP from %s to %s: %w", g.name, p.name, err)
+		return fmt.Errorf("TCP from %s to %s: %w", g.Name, p.name, err)
 	}
 	after := port.Stats()
-	fmt.Fprintf(out, "%s -> %s: %d bytes, the same SHA-256 at both ends; from %s %s\n", g.name, p.name, transfer, g.tap,
+	fmt.Fprintf(out, "%s -> %s: %d bytes, the same SHA-256 at both ends; from %s %s\n", g.Name, p.name, transfer, g.tap,
 		carried(after.RxPackets-between.RxPackets, after.RxBytes-between.RxBytes))
 	return nil
 }
@@ -85,10 +65,10 @@ func bound(ctx context.Context, c interface {
 }
 
 // sendTo sends bytes to the guest, which answers with their SHA-256.
-func (p place) sendTo(ctx context.Context, g *guest) error {
+func (p place) sendTo(ctx context.Context, g *vm) error {
 	var c net.Conn
 	err := p.Do(func() (err error) {
-		c, err = (&net.Dialer{Timeout: tcpTimeout}).DialContext(ctx, "tcp4", net.JoinHostPort(g.ip, sinkPort))
+		c, err = (&net.Dialer{Timeout: tcpTimeout}).DialContext(ctx, "tcp4", net.JoinHostPort(g.IP, sinkPort))
 		return err
 	})
 	if err != nil {
@@ -115,7 +95,7 @@ func (p place) sendTo(ctx context.Context, g *guest) error {
 }
 
 // receiveFrom has the guest send bytes of its own, of which it tells the SHA-256.
-func (p place) receiveFrom(ctx context.Context, g *guest) error {
+func (p place) receiveFrom(ctx context.Context, g *vm) error {
 	var l *net.TCPListener
 	err := p.Do(func() (err error) {
 		l, err = net.ListenTCP("tcp4", &net.TCPAddr{IP: net.ParseIP(p.ip)})
@@ -140,7 +120,7 @@ func (p place) receiveFrom(ctx context.Context, g *guest) error {
 		r.sum, r.n, r.err = accept(ctx, l)
 		received <- r
 	}()
-	text, err := g.run(ctx, fmt.Sprintf("head -c %d /dev/urandom >/tmp/data && sha256sum </tmp/data && nc %s %d </tmp/data; rm /tmp/data",
+	text, err := g.Run(ctx, fmt.Sprintf("head -c %d /dev/urandom >/tmp/data && sha256sum </tmp/data && nc %s %d </tmp/data; rm /tmp/data",
 		transfer, p.ip, l.Addr().(*net.TCPAddr).Port))
 	if err != nil {
 		l.Close()

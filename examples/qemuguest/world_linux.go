@@ -10,6 +10,7 @@ import (
 
 	"github.com/ddfb540f/bridge"
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/internal/guest"
 	"github.com/ddfb540f/bridge/internal/netns"
 )
 
@@ -17,6 +18,12 @@ import (
 type place struct {
 	*netns.NS
 	name, dev, ip string
+}
+
+// vm is a guest, on a TAP of the host's.
+type vm struct {
+	*guest.Guest
+	tap string
 }
 
 // world is the outside PC, the host with our bridge, and the guests:
@@ -28,7 +35,7 @@ type place struct {
 type world struct {
 	pc, host place
 	ports    []string // of the bridge: interfaces of the host
-	guests   []*guest
+	guests   []*vm
 	bridge   *bridge.Bridge
 	eyes     []*eye
 	undo     []func() // in the order of what they undo
@@ -45,7 +52,7 @@ func guestMAC(i int) frame.MAC { return frame.MAC{0x52, 0x54, 0, 0x12, 0x34, byt
 
 // newWorld makes the namespaces, starts the guests and has the bridge join what
 // there is. If it fails, nothing is left.
-func newWorld(ctx context.Context, model, accel string, guests int, s *software) (*world, error) {
+func newWorld(ctx context.Context, model, accel string, guests int, s *guest.Software) (*world, error) {
 	w := &world{}
 	err := w.wire(guests)
 	if err == nil {
@@ -156,20 +163,21 @@ func (p place) ipCommands(lines ...string) error {
 }
 
 // start starts the guests, all at once, and waits until they are ready.
-func (w *world) start(ctx context.Context, model, accel string, guests int, s *software) error {
+func (w *world) start(ctx context.Context, model, accel string, guests int, s *guest.Software) error {
 	for i := range guests {
-		g, err := startGuest(w.host.NS, guestSpec{
-			name: fmt.Sprintf("guest%d", i+1), tap: fmt.Sprintf("tap%d", i), model: model,
-			ip: fmt.Sprintf("10.0.0.%d", 11+i), mac: guestMAC(i),
-		}, accel, s)
+		tap := fmt.Sprintf("tap%d", i)
+		g, err := guest.Start(guest.Config{
+			Name: fmt.Sprintf("guest%d", i+1), Model: model, MAC: guestMAC(i), IP: fmt.Sprintf("10.0.0.%d", 11+i),
+			Netdev: "tap,ifname=" + tap + ",script=no,downscript=no", Accel: accel, Do: w.host.Do,
+		}, s)
 		if err != nil {
 			return err
 		}
-		w.later(g.close)
-		w.guests = append(w.guests, g)
+		w.later(g.Close)
+		w.guests = append(w.guests, &vm{g, tap})
 	}
 	for _, g := range w.guests {
-		if err := g.await(ctx); err != nil {
+		if err := g.Await(ctx); err != nil {
 			return err
 		}
 	}

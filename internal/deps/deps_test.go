@@ -35,7 +35,7 @@ const (
 // import what is on a lower floor, and its own room.
 var rooms = map[string]int{
 	"frame": 0, "internal/netns": 0,
-	"stp": 1, "snoop": 1,
+	"stp": 1, "snoop": 1, "internal/guest": 1,
 	"":        2, // the root package
 	"frameio": 3, "filter": 3,
 	"capture": 4, "qemu": 4, "xdp": 4, "vxlan": 4, "internal/conformance": 4,

@@ -1,4 +1,4 @@
-package main
+package guest
 
 import (
 	"bytes"
@@ -33,9 +33,17 @@ func accelWorks(ctx context.Context, accel string, limit time.Duration) bool {
 	defer rom.Close()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, qemu, "-accel", accel, "-m", "16", "-nodefaults", "-no-user-config",
+	cmd := exec.CommandContext(ctx, QEMU, "-accel", accel, "-m", "16", "-nodefaults", "-no-user-config",
 		"-display", "none", "-bios", "/dev/fd/3", "-device", "isa-debug-exit,iobase=0xf4,iosize=1")
 	cmd.ExtraFiles = append(cmd.ExtraFiles, rom)
 	var exit *exec.ExitError
 	return errors.As(cmd.Run(), &exit) && exit.ExitCode() == 16<<1|1
+}
+
+// BestAccel gives KVM if that works at full speed, else TCG.
+func BestAccel(ctx context.Context) string {
+	if accelWorks(ctx, KVM, fullSpeed) {
+		return KVM
+	}
+	return TCG
 }

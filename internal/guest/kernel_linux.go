@@ -1,4 +1,4 @@
-package main
+package guest
 
 import (
 	"bytes"
@@ -19,14 +19,14 @@ import (
 // second.
 var drivers = []string{"e1000", "virtio_pci", "virtio_net"}
 
-// guestKernel is a kernel that has the drivers, as modules or built in.
-type guestKernel struct {
+// A Kernel is one that has the drivers, as modules or built in.
+type Kernel struct {
 	image   string            // its vmlinuz
 	modules map[string]string // paths of all its modules by name
 }
 
-// findKernel looks below root for the newest kernel that fits.
-func findKernel(root string) (*guestKernel, error) {
+// FindKernel looks below root for the newest kernel that fits.
+func FindKernel(root string) (*Kernel, error) {
 	images, err := filepath.Glob(filepath.Join(root, "boot/vmlinuz-*"))
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func findKernel(root string) (*guestKernel, error) {
 	slices.SortFunc(images, func(a, b string) int { return modified(b).Compare(modified(a)) })
 	for _, image := range images {
 		version := strings.TrimPrefix(filepath.Base(image), "vmlinuz-")
-		k := &guestKernel{image: image, modules: make(map[string]string)}
+		k := &Kernel{image: image, modules: make(map[string]string)}
 		for _, lib := range []string{"lib", "usr/lib"} { // the second since Debian 13
 			k.list(filepath.Join(root, lib, "modules", version))
 		}
@@ -47,7 +47,7 @@ func findKernel(root string) (*guestKernel, error) {
 }
 
 // list notes all modules below a directory. What cannot be read is not there.
-func (k *guestKernel) list(dir string) {
+func (k *Kernel) list(dir string) {
 	_ = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		if base, _, ok := strings.Cut(filepath.Base(path), ".ko"); ok && err == nil {
 			k.modules[moduleName(base)] = path
@@ -74,7 +74,7 @@ type module struct {
 }
 
 // load reads the drivers and what they need, each behind all that it needs itself.
-func (k *guestKernel) load() (order []module, err error) {
+func (k *Kernel) load() (order []module, err error) {
 	seen := make(map[string]bool)
 	var need func(name string) error
 	need = func(name string) error {
@@ -166,7 +166,7 @@ func unpack(data []byte) ([]byte, error) {
 // at once if this machine can unpack it: an ELF file with a PVH entry. Where it lies
 // says Documentation/arch/x86/boot.rst; its last four bytes are its length when it
 // is unpacked.
-func (k *guestKernel) boot() ([]byte, error) {
+func (k *Kernel) boot() ([]byte, error) {
 	const setupSects, magicAt, payloadAt, lengthAt = 0x1f1, 0x202, 0x248, 0x24c
 	image, err := os.ReadFile(k.image)
 	if err != nil {

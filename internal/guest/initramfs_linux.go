@@ -1,4 +1,4 @@
-package main
+package guest
 
 import (
 	"debug/elf"
@@ -15,16 +15,17 @@ import (
 //go:embed init.sh
 var initScript []byte
 
-// software is what every guest is started with, held in memory that has no name.
-type software struct{ kernel, initramfs *os.File }
+// Software is what every guest is started with, held in memory that has no name.
+type Software struct{ kernel, initramfs *os.File }
 
-func (s *software) close() {
+// Close lets go of it. Guests that run have theirs.
+func (s *Software) Close() {
 	s.kernel.Close()
 	s.initramfs.Close()
 }
 
-// prepare puts a guest's software together.
-func prepare(k *guestKernel) (*software, error) {
+// Prepare puts a guest's software together.
+func Prepare(k *Kernel) (*Software, error) {
 	image, err := k.boot()
 	if err != nil {
 		return nil, err
@@ -47,7 +48,7 @@ func prepare(k *guestKernel) (*software, error) {
 	if err := addBusybox(&a); err != nil {
 		return nil, err
 	}
-	var s software
+	var s Software
 	if s.kernel, err = inMemory("kernel", image); err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package main
+package guest
 
 import (
 	"bufio"
@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -17,50 +18,58 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ddfb540f/bridge/frame"
-	"github.com/ddfb540f/bridge/internal/netns"
 )
 
 // patience is how long a guest may take for anything, its start included.
 const patience = 90 * time.Second
 
-// guestSpec is what tells guests apart.
-type guestSpec struct {
-	name, tap, model string
-	ip               string
-	mac              frame.MAC
+// Config is how a guest is started.
+type Config struct {
+	Name   string    // for errors
+	Netdev string    // QEMU's -netdev, less its id: what the network card is plugged into
+	Model  string    // of the network card: e1000 or virtio-net
+	MAC    frame.MAC // of the network card
+	IP     string    // an IPv4 address in a network of 24 bits
+	IP6    string    // an IPv6 address in one of 64 bits; "": the guest speaks no IPv6
+	Accel  string    // KVM or TCG
+	Dir    string    // where QEMU runs, as seen by paths in Netdev; "": where this program does
+
+	// Do is what QEMU is started in, such as a network namespace; nil: here. It runs
+	// its argument to the end, on a thread that does nothing else.
+	Do func(func() error) error
 }
 
-// guest is a virtual machine that runs.
-type guest struct {
-	guestSpec
+// A Guest is a virtual machine that runs.
+type Guest struct {
+	Config
 	serial io.WriteCloser
 	lines  chan string   // what it says on its serial line; closed at its end
-	leave  chan struct{} // closed by close: nobody listens any more
+	leave  chan struct{} // closed by Close: nobody listens any more
 	ended  chan error    // gets what QEMU's end was
 	kill   func() error
 	qmp    *monitor
 }
 
-// startGuest starts QEMU in the namespace ns, on a TAP that is there. The guest is
-// not ready before await says so.
-func startGuest(ns *netns.NS, spec guestSpec, accel string, s *software) (*guest, error) {
+// Start starts QEMU. The guest is not ready before Await says so.
+func Start(cfg Config, s *Software) (*Guest, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, err
 	}
 	defer theirs.Close()
-	cmd := exec.Command(qemu, spec.arguments(accel)...)
+	cmd := exec.Command(QEMU, cfg.arguments()...)
+	cmd.Dir = cfg.Dir
 	cmd.ExtraFiles = []*os.File{s.kernel, s.initramfs, theirs}
 	// An interrupt from the keyboard is for this program, which ends QEMU; and if it
 	// is killed itself, the kernel does.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	g := &guest{
-		guestSpec: spec, lines: make(chan string, 64), leave: make(chan struct{}), ended: make(chan error, 1),
+	g := &Guest{
+		Config: cfg, lines: make(chan string, 64), leave: make(chan struct{}), ended: make(chan error, 1),
 		qmp: &monitor{conn: ours, in: json.NewDecoder(ours)},
 	}
-	if err := g.live(ns, cmd); err != nil {
+	if err := g.live(cmd); err != nil {
 		ours.Close()
-		return nil, fmt.Errorf("start %s: %w", qemu, err)
+		return nil, fmt.Errorf("start %s: %w", QEMU, err)
 	}
 	g.kill = cmd.Process.Kill
 	return g, nil
@@ -69,24 +78,39 @@ func startGuest(ns *netns.NS, spec guestSpec, accel string, s *software) (*guest
 // arguments are QEMU's. Its descriptors 3, 4 and 5 are the kernel, the initramfs and
 // the monitor; what the kernel does not know, the first program finds in its
 // environment.
-func (s *guestSpec) arguments(accel string) []string {
-	device := s.model
+func (cfg *Config) arguments() []string {
+	boot := "console=ttyS0 quiet panic=-1 mitigations=off GUEST_IP=" + cfg.IP
+	if cfg.IP6 == "" {
+		boot += " ipv6.disable=1"
+	} else {
+		boot += " GUEST_IP6=" + cfg.IP6
+	}
+	return append([]string{
+		"-accel", cfg.Accel, "-m", "128", "-nodefaults", "-no-user-config", "-no-reboot",
+		"-display", "none", "-serial", "stdio", "-kernel", "/dev/fd/3", "-initrd", "/dev/fd/4",
+		"-append", boot, "-chardev", "socket,id=qmp,fd=5", "-mon", "chardev=qmp,mode=control",
+	}, cfg.Network()...)
+}
+
+// Network is those of QEMU's arguments that are about the network.
+func (cfg *Config) Network() []string {
+	device := cfg.Model
 	if device == "virtio-net" {
 		device = "virtio-net-pci"
 	}
 	return []string{
-		"-accel", accel, "-m", "128", "-nodefaults", "-no-user-config", "-no-reboot",
-		"-display", "none", "-serial", "stdio", "-kernel", "/dev/fd/3", "-initrd", "/dev/fd/4",
-		"-append", "console=ttyS0 quiet panic=-1 ipv6.disable=1 mitigations=off GUEST_IP=" + s.ip,
-		"-netdev", "tap,id=net,ifname=" + s.tap + ",script=no,downscript=no",
-		"-device", fmt.Sprintf("%s,netdev=net,mac=%s,romfile=", device, s.mac),
-		"-chardev", "socket,id=qmp,fd=5", "-mon", "chardev=qmp,mode=control",
+		"-netdev", cfg.Netdev + ",id=net",
+		"-device", fmt.Sprintf("%s,netdev=net,mac=%s,romfile=", device, cfg.MAC),
 	}
 }
 
 // live starts QEMU, on a thread that stays for as long as QEMU does: the end of the
 // thread that started it would be its own (Pdeathsig).
-func (g *guest) live(ns *netns.NS, cmd *exec.Cmd) (err error) {
+func (g *Guest) live(cmd *exec.Cmd) (err error) {
+	do := g.Do
+	if do == nil {
+		do = onThread
+	}
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	if g.serial, err = cmd.StdinPipe(); err != nil {
@@ -98,7 +122,7 @@ func (g *guest) live(ns *netns.NS, cmd *exec.Cmd) (err error) {
 	}
 	started := make(chan error, 1)
 	go func() { // ends when QEMU does
-		err := ns.Do(func() error {
+		err := do(func() error {
 			if err := cmd.Start(); err != nil {
 				return err
 			}
@@ -119,8 +143,15 @@ func (g *guest) live(ns *netns.NS, cmd *exec.Cmd) (err error) {
 	return <-started
 }
 
+// onThread runs fn on a thread that does nothing else meanwhile.
+func onThread(fn func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return fn()
+}
+
 // listen passes lines on until the serial line ends.
-func (g *guest) listen(r io.Reader) {
+func (g *Guest) listen(r io.Reader) {
 	in := bufio.NewReader(r)
 	for {
 		line, err := in.ReadString('\n')
@@ -134,16 +165,16 @@ func (g *guest) listen(r io.Reader) {
 	}
 }
 
-// await waits until the guest can be asked.
-func (g *guest) await(ctx context.Context) error {
+// Await waits until the guest can be asked.
+func (g *Guest) Await(ctx context.Context) error {
 	_, err := g.until(ctx, "the guest is ready")
 	return err
 }
 
-// run has the guest's shell run a line, and gives what that printed.
-func (g *guest) run(ctx context.Context, line string) (string, error) {
+// Run has the guest's shell run a line, and gives what that printed.
+func (g *Guest) Run(ctx context.Context, line string) (string, error) {
 	if _, err := io.WriteString(g.serial, line+"\n"); err != nil {
-		return "", fmt.Errorf("%s: %w", g.name, err)
+		return "", fmt.Errorf("%s: %w", g.Name, err)
 	}
 	out, err := g.until(ctx, "status ")
 	if err != nil {
@@ -151,13 +182,13 @@ func (g *guest) run(ctx context.Context, line string) (string, error) {
 	}
 	text, status, _ := strings.Cut(out, "status ")
 	if status != "0\n" {
-		return text, fmt.Errorf("%s: %s: exit status %s%s", g.name, line, status, text)
+		return text, fmt.Errorf("%s: %s: exit status %s%s", g.Name, line, status, text)
 	}
 	return text, nil
 }
 
 // until collects what the guest says up to a line that begins with mark.
-func (g *guest) until(ctx context.Context, mark string) (string, error) {
+func (g *Guest) until(ctx context.Context, mark string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var text strings.Builder
@@ -167,20 +198,20 @@ func (g *guest) until(ctx context.Context, mark string) (string, error) {
 			if !ok {
 				err := <-g.ended
 				g.ended <- err
-				return "", fmt.Errorf("%s: QEMU has ended: %w, after\n%s", g.name, err, &text)
+				return "", fmt.Errorf("%s: QEMU has ended: %w, after\n%s", g.Name, err, &text)
 			}
 			text.WriteString(line + "\n")
 			if strings.HasPrefix(line, mark) {
 				return text.String(), nil
 			}
 		case <-ctx.Done():
-			return "", fmt.Errorf("%s: waiting for %q: %w, after\n%s", g.name, mark, ctx.Err(), &text)
+			return "", fmt.Errorf("%s: waiting for %q: %w, after\n%s", g.Name, mark, ctx.Err(), &text)
 		}
 	}
 }
 
-// close ends the guest and waits for its end.
-func (g *guest) close() {
+// Close ends the guest and waits for its end.
+func (g *Guest) Close() {
 	close(g.leave)
 	_ = g.kill() // that it has ended already is fine too
 	for range g.lines {
@@ -189,6 +220,9 @@ func (g *guest) close() {
 	g.serial.Close()
 }
 
+// Command has QEMU do something that needs no arguments, such as "stop".
+func (g *Guest) Command(name string) error { return g.qmp.command(name) }
+
 // monitor speaks to QEMU itself (QMP, docs/interop/qmp-spec.rst).
 type monitor struct {
 	conn  net.Conn
@@ -196,7 +230,6 @@ type monitor struct {
 	ready bool
 }
 
-// command has QEMU do something that needs no arguments, such as "stop".
 func (m *monitor) command(name string) error {
 	if err := m.conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return err
