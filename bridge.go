@@ -499,6 +499,7 @@ func (b *Bridge) Close() error {
 	err := b.change("close", b.name, func(x *tx) error {
 		x.cfg.closed = true
 		x.after = append(x.after, func() {
+			defer close(b.serve.shut)
 			b.serve.stop()
 			for _, pc := range x.cfg.ports {
 				b.forget(pc.p)

@@ -21,6 +21,7 @@ const batchSize = 64
 // one runs the timers and ends with Serve.
 type serving struct {
 	done  chan struct{} // closed by stop
+	shut  chan struct{} // closed when the bridge has closed its cables
 	once  sync.Once
 	mu    sync.Mutex // guards the rest, and the start of goroutines
 	run   bool       // Serve was called
@@ -29,14 +30,14 @@ type serving struct {
 	wg    sync.WaitGroup
 }
 
-func (s *serving) init() { s.done = make(chan struct{}) }
+func (s *serving) init() { s.done, s.shut = make(chan struct{}), make(chan struct{}) }
 
 func (s *serving) stop() { s.once.Do(func() { close(s.done) }) }
 
 // Serve reads every cable, of ports that join later too, and runs the timers,
 // until ctx ends or Close is called; then the bridge is closed, and Serve returns
-// nil once every goroutine it started has ended. It can be called once: EBUSY; on a
-// closed bridge it answers an error matching net.ErrClosed.
+// nil once every goroutine it started has ended and every cable was closed. It can be
+// called once: EBUSY; on a closed bridge it answers an error matching net.ErrClosed.
 func (b *Bridge) Serve(ctx context.Context) error {
 	s := &b.serve
 	if b.cfg.Load().closed {
@@ -62,6 +63,7 @@ func (b *Bridge) Serve(ctx context.Context) error {
 	s.over = true
 	s.mu.Unlock()
 	s.wg.Wait()
+	<-s.shut // a reader may end before its cable is closed, which can leave a file behind
 	return nil
 }
 
