@@ -10,11 +10,17 @@ import (
 	"github.com/ddfb540f/bridge"
 )
 
+// maxUnixPath is the longest path of a socket on Linux (sun_path less its last byte);
+// other systems refuse some that are shorter when they are used.
+const maxUnixPath = 107
+
 // parseAddress takes "unix:PATH", or one of a host and a port with another name of a
 // network in front, apart. unix is what package net calls the network of a path.
 func parseAddress(text, inet, unix string) (network, at string, err error) {
 	name, at, _ := strings.Cut(text, ":")
 	switch {
+	case name == "unix" && len(at) > maxUnixPath:
+		return "", "", fmt.Errorf("%w: the path of a unix socket has %d bytes at most: %s", bridge.EINVAL, maxUnixPath, at)
 	case name == "unix" && at != "":
 		return unix, at, nil
 	case name == inet && at != "":

@@ -18,10 +18,6 @@ const (
 	dgramWriteBuf = 1 << 20
 )
 
-// maxUnixPath is the longest path of a socket on Linux (sun_path less its last byte);
-// other systems refuse some that are shorter when they are used.
-const maxUnixPath = 107
-
 // dgramKind says how a Dgram knows its peer.
 type dgramKind uint8
 
@@ -94,9 +90,6 @@ func (cfg *DgramConfig) openUnix() (s sockets, err error) {
 		}
 		if network != "unixgram" {
 			return s, fmt.Errorf("%w: Local is a unix socket, and Remote is not", bridge.EINVAL)
-		}
-		if len(remote) > maxUnixPath {
-			return s, fmt.Errorf("%w: the path of Remote is longer than %d bytes", bridge.EINVAL, maxUnixPath)
 		}
 		s.kind, s.remote = kindUnix, remote
 	}

@@ -35,7 +35,7 @@ func (s *Stream) connect(network, at string, pause time.Duration) {
 	for s.ctx.Err() == nil {
 		conn, err := s.dial(network, at)
 		if err != nil {
-			s.absent(err)
+			s.absent(err, err)
 		} else if l := s.begin(conn); l != nil {
 			<-l.done
 		}
@@ -88,7 +88,7 @@ func (s *Stream) end(l *link, cause error) error {
 		s.cutShort.Add(1)
 	}
 	s.mu.Lock()
-	err := s.absent(cause)
+	err := s.absent(cause, cause)
 	s.link.Store(nil)
 	l.end()
 	s.mu.Unlock()

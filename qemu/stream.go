@@ -54,20 +54,27 @@ type Stream struct {
 	closed     atomic.Bool
 	routines   sync.WaitGroup
 
-	in      parser                // the one reader's
-	link    atomic.Pointer[link]  // nil: there is no peer
-	absence atomic.Pointer[error] // what calls answer then
+	in      parser                  // the one reader's
+	link    atomic.Pointer[link]    // nil: there is no peer
+	absence atomic.Pointer[absence] // then
 
-	mu sync.Mutex // lets links begin and end one at a time, and none begin after Close
+	mu sync.Mutex // lets links begin and end one at a time, none begin after Close, and Stats see no half of it
 
 	connections, badLengths, cutShort, dropped atomic.Uint64
 }
 
 var _ bridge.FrameIO = (*Stream)(nil)
 
-// StreamStats is what a Stream has counted since it was made.
+// absence is why there is no peer.
+type absence struct {
+	ended  error // what ended the last connection or attempt; nil: there was none
+	answer error // what calls answer
+}
+
+// StreamStats is what a Stream has counted since it was made, and how it is now.
 type StreamStats struct {
 	Connected   bool   // there is a peer now
+	Ended       error  // if there is none: what ended the last connection (io.EOF: the peer) or attempt; nil: there was neither
 	Connections uint64 // how many there were, with that
 	BadLengths  uint64 // connections that were ended because a frame was announced that is longer than MaxFrame
 	CutShort    uint64 // frames that the peer had sent in part when the connection ended
@@ -98,7 +105,7 @@ func Listen(cfg StreamConfig) (*Stream, error) {
 		return nil, fmt.Errorf("qemu: listen on %s: %w", cfg.Address, err)
 	}
 	s.lasting = true
-	s.absent(errors.New("nobody has connected yet"))
+	s.absent(errors.New("nobody has connected yet"), nil)
 	s.routines.Go(s.accept) // ends with Close
 	return s, nil
 }
@@ -115,7 +122,7 @@ func Connect(cfg StreamConfig) (*Stream, error) {
 	s := newStream(cfg)
 	if cfg.Reconnect != 0 {
 		s.lasting = true
-		s.absent(errors.New("not connected yet"))
+		s.absent(errors.New("not connected yet"), nil)
 		s.routines.Go(func() { s.connect(network, at, cfg.Reconnect) }) // ends with Close
 		return s, nil
 	}
@@ -180,12 +187,19 @@ func (s *Stream) Lost() uint64 { return s.badLengths.Load() + s.cutShort.Load() 
 
 // Stats is what was counted.
 func (s *Stream) Stats() StreamStats {
+	s.mu.Lock()
+	defer s.mu.Unlock() // Connections, Connected and Ended are of one moment
 	st := StreamStats{
 		Connections: s.connections.Load(), BadLengths: s.badLengths.Load(),
 		CutShort: s.cutShort.Load(), Dropped: s.dropped.Load(),
 	}
-	if l := s.link.Load(); l != nil && !s.closed.Load() {
+	switch l := s.link.Load(); {
+	case s.closed.Load():
+		st.Ended = errClosed
+	case l != nil:
 		st.Connected, st.Queued = true, l.queued()
+	default:
+		st.Ended = s.absence.Load().ended
 	}
 	return st
 }
@@ -273,12 +287,13 @@ func (s *Stream) whyNot() error {
 	if s.closed.Load() {
 		return errClosed
 	}
-	return *s.absence.Load()
+	return s.absence.Load().answer
 }
 
-// absent says why there is no peer, before there is none. The error is no other than
-// it says: a cause that matches net.ErrClosed must not look like the cable's end.
-func (s *Stream) absent(why error) error {
+// absent says why there is no peer, before there is none, and what ended the last
+// connection or attempt. The answer is no other error than it says: a cause that
+// matches net.ErrClosed must not look like the cable's end.
+func (s *Stream) absent(why, ended error) error {
 	_, bad := why.(lengthError)
 	var err error
 	switch {
@@ -291,7 +306,7 @@ func (s *Stream) absent(why error) error {
 	default:
 		err = io.EOF
 	}
-	s.absence.Store(&err)
+	s.absence.Store(&absence{ended, err})
 	return err
 }
 

@@ -138,7 +138,9 @@ func TestStreamWithoutPeer(t *testing.T) {
 		assert.False(t, s.Stats().Connected)
 	}
 	down(0)
+	assert.NoError(t, s.Stats().Ended, "there was no connection")
 	peer := guest(t, s)
+	assert.NoError(t, s.Stats().Ended, "there is one")
 	_, err := peer.Write(append(wire(data(60)), wire(data(100))[:50]...))
 	require.NoError(t, err)
 	require.NoError(t, peer.Close())
@@ -146,6 +148,7 @@ func TestStreamWithoutPeer(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 1, n)
 	down(1)
+	assert.Equal(t, io.EOF, s.Stats().Ended)
 	assert.EqualValues(t, 1, s.Stats().CutShort)
 	assert.EqualValues(t, 1, s.Lost())
 }
