@@ -2,10 +2,10 @@ package main
 
 import (
 	"errors"
-	"net"
 	"sync/atomic"
 
 	"github.com/ddfb540f/bridge"
+	"github.com/ddfb540f/bridge/frame"
 )
 
 // hostTAP is the host's TAP. While the bridge is served it belongs to the follower,
@@ -56,7 +56,7 @@ func (h *hostTAP) plugIn(attach func() error) error {
 func (s *session) goOnWithoutHost() {
 	if h := s.host; !h.dev.up {
 		h.dev.up = true
-		s.tell(s.b.Name(), s.b.SetUp(true), "up without a host")
+		s.say.tell(s.b.Name(), s.b.SetUp(true), "up without a host")
 	}
 }
 
@@ -68,27 +68,27 @@ func (s *session) followHost() {
 	name := h.tap.Name()
 	d, err := look(h.tap)
 	if h.unseen.left(err) {
-		d, err = s.leftBehind(name, h.dev), nil
+		d, err = h.dev.leftBehind(name, s.say), nil
 	}
 	if err != nil {
 		return
 	}
 	switch mtu := s.b.Info().MTU; {
 	case d.mtu != h.dev.mtu:
-		s.tell(name, s.b.SetMTU(d.mtu), "MTU %d, it was %d", d.mtu, h.dev.mtu)
+		s.say.tell(name, s.b.SetMTU(d.mtu), "MTU %d, it was %d", d.mtu, h.dev.mtu)
 	case d.mtu != mtu:
 		if err := h.tap.SetMTU(mtu); err != nil {
-			s.sayOnce(&h.said, name, err)
+			s.say.once(&h.said, name, err)
 		} else {
 			s.say("%s: MTU %d, it was %d", name, mtu, d.mtu)
 			d.mtu = mtu
 		}
 	}
 	if d.address != h.dev.address {
-		s.tell(name, s.b.SetAddress(d.address), "address %s, it was %s", d.address, h.dev.address)
+		s.say.tell(name, s.b.SetAddress(d.address), "address %s, it was %s", d.address, h.dev.address)
 	}
 	if d.up != h.dev.up {
-		s.tell(name, s.b.SetUp(d.up), "%s, it was %s", d.link(), h.dev.link())
+		s.say.tell(name, s.b.SetUp(d.up), "%s, it was %s", d.link(), h.dev.link())
 	}
 	h.dev = d
 }
@@ -106,7 +106,7 @@ func (s *session) reattachHost() {
 		}
 	}
 	if err != nil {
-		s.sayOnce(&s.host.said, s.o.host.name+" is not attached again yet", err)
+		s.say.once(&s.host.said, s.o.host.name+" is not attached again yet", err)
 		return
 	}
 	s.host.said = ""
@@ -114,15 +114,11 @@ func (s *session) reattachHost() {
 	s.say("%s is attached again", tap.Name())
 }
 
-// sayOnce tells of an error, unless it is what was said last or the end of the
-// bridge.
-func (s *session) sayOnce(said *string, what string, err error) {
-	if isClosed(err) || err.Error() == *said {
-		return
-	}
-	*said = err.Error()
-	s.say("%s: %v", what, err)
+// openHost opens the host's TAP. address is the bridge's, zero if it is to be that
+// of the TAP. The TAP stays down until the bridge is ready for what the host sends.
+func (o *options) openHost(address frame.MAC) (*bridge.TAP, error) {
+	return bridge.OpenTAP(bridge.TAPConfig{
+		Name: o.host.name, Netns: o.host.netns, Address: address,
+		QueueLen: o.hostSays.txQueue, NoOffload: o.hostSays.noOffload,
+	})
 }
-
-// isClosed says that the bridge has ended meanwhile.
-func isClosed(err error) bool { return errors.Is(err, net.ErrClosed) }

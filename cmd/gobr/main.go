@@ -1,4 +1,5 @@
-// Command gobr is a Linux bridge in user space, between TAPs and other interfaces:
+// Command gobr is a Linux bridge in user space, between TAPs, other interfaces and
+// the sockets of virtual machines:
 //
 //	gobr run --name br0 --host br0 --tap vm1 --tap vm2 --raw eth0 --reattach
 //
@@ -24,6 +25,11 @@
 // every step of every frame:
 //
 //	gobr run --raw veth1@lab --raw veth2@lab --trace
+//
+// Two guests of QEMU's by its sockets, which takes no privilege at all:
+//
+//	gobr run --qemu vm1=unix:$XDG_RUNTIME_DIR/vm1.sock --qemu vm2=unix:$XDG_RUNTIME_DIR/vm2.sock
+//	qemu-system-x86_64 -netdev stream,id=n,addr.type=unix,addr.path=$XDG_RUNTIME_DIR/vm1.sock -device virtio-net-pci,netdev=n ...
 //
 // It needs CAP_NET_ADMIN to make TAPs, or persistent ones made for its user, and
 // CAP_NET_RAW for other interfaces. `gobr help` explains the flags.
@@ -54,6 +60,7 @@ func asProgram() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	ignoreBrokenPipe()
+	privateSockets()
 	return run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 }
 

@@ -43,17 +43,8 @@ func parseIf(text string) (s ifSpec, err error) {
 
 // portSpec is a port as named on the command line.
 type portSpec struct {
-	ifSpec
-	raw bool // an interface that is there already, else a TAP
+	source portSource
 	portOptions
-}
-
-// flag gives the spec with its flag.
-func (s *portSpec) flag() string {
-	if s.raw {
-		return "--raw " + s.String()
-	}
-	return "--tap " + s.String()
 }
 
 // options is the command line of gobr run.
@@ -62,7 +53,6 @@ type options struct {
 	host     *ifSpec // nil: no host
 	hostSays portOptions
 	ports    []portSpec
-	mtu      int // of TAPs; 0: as it is
 	reattach bool
 	trace    bool
 	cfg      bridge.Config // but for Name and Trace
@@ -77,6 +67,7 @@ type argument struct {
 type parser struct {
 	fs        *flag.FlagSet
 	o         options
+	mtu       int // of ports whose devices are gobr's; 0: as it is
 	ageing    int64
 	groupMask string
 	pvid      int
@@ -93,7 +84,7 @@ func parseRun(args []string) (options, error) {
 		return options{}, err
 	}
 	if p.fs.NArg() > 0 {
-		return options{}, fmt.Errorf("%q is no flag; ports are named with --tap and --raw", p.fs.Arg(0))
+		return options{}, fmt.Errorf("%q is no flag; ports are named with --tap, --raw and --qemu", p.fs.Arg(0))
 	}
 	for _, step := range []func() error{p.checkBridge, p.checkPorts, p.apply, p.checkVLANs, p.checkBackups} {
 		if err := step(); err != nil {
@@ -106,7 +97,7 @@ func parseRun(args []string) (options, error) {
 func (p *parser) define() {
 	fs, o := p.fs, &p.o
 	fs.StringVar(&o.name, "name", "br0", "")
-	fs.IntVar(&o.mtu, "mtu", 0, "")
+	fs.IntVar(&p.mtu, "mtu", 0, "")
 	fs.Int64Var(&p.ageing, "ageing", 300, "")
 	fs.IntVar(&o.cfg.FDBLimit, "fdb-limit", 65536, "")
 	fs.StringVar(&p.groupMask, "group-fwd-mask", "0", "")
@@ -122,8 +113,13 @@ func (p *parser) define() {
 		o.cfg.VLANProtocol, err = parseProtocol(text)
 		return err
 	})
-	fs.Func("tap", "", func(text string) error { return p.addPort(text, false) })
-	fs.Func("raw", "", func(text string) error { return p.addPort(text, true) })
+	for name, parse := range map[string]func(string) (portSource, error){"tap": parseTAP, "raw": parseRaw, "qemu": parseQEMU} {
+		fs.Func(name, "", func(text string) error {
+			source, err := parse(text)
+			o.ports = append(o.ports, portSpec{source: source})
+			return err
+		})
+	}
 	fs.Func("host", "", func(text string) error {
 		if o.host != nil {
 			return errors.New("there is one host only")
@@ -142,15 +138,6 @@ func (p *parser) define() {
 			return nil
 		})
 	}
-}
-
-func (p *parser) addPort(text string, raw bool) error {
-	s, err := parseIf(text)
-	if err == nil && raw && strings.Contains(s.name, "%") {
-		err = errors.New("it has to be there, so it has a name without %")
-	}
-	p.o.ports = append(p.o.ports, portSpec{ifSpec: s, raw: raw})
-	return err
 }
 
 // parseStation reads the address of a station.
@@ -179,8 +166,8 @@ func (p *parser) checkBridge() error {
 	switch {
 	case o.name == "":
 		return errors.New("--name: the name is missing")
-	case o.mtu != 0 && (o.mtu < 68 || o.mtu > 65521):
-		return fmt.Errorf("--mtu %d: not between 68 and 65521", o.mtu)
+	case p.mtu != 0 && (p.mtu < 68 || p.mtu > 65521):
+		return fmt.Errorf("--mtu %d: not between 68 and 65521", p.mtu)
 	case p.ageing < 0 || p.ageing > 1e9:
 		return fmt.Errorf("--ageing %d: not between 0 and 1000000000 seconds", p.ageing)
 	case o.cfg.FDBLimit < 1 || o.cfg.FDBLimit > 1<<24:
@@ -203,39 +190,35 @@ func (p *parser) checkBridge() error {
 func (p *parser) checkPorts() error {
 	o := &p.o
 	if len(o.ports) == 0 {
-		return errors.New("a bridge needs a port: --tap NAME or --raw NAME")
+		return errors.New("a bridge needs a port: --tap NAME, --raw NAME or --qemu NAME=ADDRESS")
 	}
 	seen := map[string]bool{}
-	for i := range o.ports {
-		s := &o.ports[i]
+	for _, s := range o.ports {
+		name := s.source.portName()
 		switch {
-		case s.name == o.name:
-			return fmt.Errorf("%s: that is the bridge's name; --host %s attaches the host", s.flag(), s)
-		case seen[s.name] && !strings.Contains(s.name, "%d"):
-			return fmt.Errorf("%s: there is a port of this name already", s.flag())
-		case o.host != nil && *o.host == s.ifSpec:
-			return fmt.Errorf("%s: that is the host's TAP", s.flag())
+		case name == o.name:
+			return fmt.Errorf("%s: that is the bridge's name; --host %s attaches the host", s.source, name)
+		case seen[name] && !strings.Contains(name, "%d"):
+			return fmt.Errorf("%s: there is a port of this name already", s.source)
+		case o.host != nil && s.source.is(*o.host):
+			return fmt.Errorf("%s: that is the host's TAP", s.source)
 		}
-		seen[s.name] = true
+		seen[name] = true
 	}
 	return nil
 }
 
-// apply gives each port what --port and --vlan say of it. A name with %d is that of
-// every TAP that was named so.
+// apply gives each port what --port, --vlan and --mtu say of it. A name with %d is
+// that of every TAP that was named so.
 func (p *parser) apply() error {
 	for _, a := range p.arguments {
 		found := false
 		for i := range p.o.ports {
 			s := &p.o.ports[i]
-			if s.name != a.port {
+			if s.source.portName() != a.port {
 				continue
 			}
-			kind := forTAP
-			if s.raw {
-				kind = forRaw
-			}
-			if err := s.take(a, kind); err != nil {
+			if err := s.take(a, s.source.kind()); err != nil {
 				return err
 			}
 			found = true
@@ -243,7 +226,7 @@ func (p *parser) apply() error {
 		switch {
 		case found:
 		case a.port != p.o.name:
-			return fmt.Errorf("--%s %s=%s: there is no port %q: name it with --tap or --raw", a.flag, a.port, a.text, a.port)
+			return fmt.Errorf("--%s %s=%s: there is no port %q: name it with --tap, --raw or --qemu", a.flag, a.port, a.text, a.port)
 		case p.o.host == nil:
 			return fmt.Errorf("--%s %s=%s: that is the bridge, and it has no host: --host NAME", a.flag, a.port, a.text)
 		default:
@@ -253,6 +236,11 @@ func (p *parser) apply() error {
 		}
 	}
 	p.o.cfg.VLANs = p.o.hostSays.vlans
+	for i := range p.o.ports {
+		if s := &p.o.ports[i]; s.mtu == 0 && s.source.kind()&hasMTU != 0 {
+			s.mtu = p.mtu
+		}
+	}
 	return nil
 }
 
@@ -275,14 +263,15 @@ func (p *parser) checkVLANs() error {
 
 // checkBackups checks that the ports exist that are to take over.
 func (p *parser) checkBackups() error {
-	for i := range p.o.ports {
-		s := &p.o.ports[i]
+	for _, s := range p.o.ports {
+		name := s.source.portName()
 		ok := s.backup == ""
 		for _, t := range p.o.ports {
-			ok = ok || t.name == s.backup && t.name != s.name
+			other := t.source.portName()
+			ok = ok || other == s.backup && other != name
 		}
 		if !ok {
-			return fmt.Errorf("--port %s=backup_port=%s: there is no other port %q", s.name, s.backup, s.backup)
+			return fmt.Errorf("--port %s=backup_port=%s: there is no other port %q", name, s.backup, s.backup)
 		}
 	}
 	return nil

@@ -22,7 +22,7 @@ func parse(t *testing.T, args string) options {
 func TestOptions(t *testing.T) {
 	o := parse(t, "--tap tap0")
 	assert.Equal(t, options{
-		name: "br0", ports: []portSpec{{ifSpec: ifSpec{name: "tap0"}}},
+		name: "br0", ports: []portSpec{{source: &tapSource{ifSpec{name: "tap0"}}}},
 		cfg: bridge.Config{AgeingTime: new(300 * time.Second), FDBLimit: 65536, VLANDefaultPVID: new(frame.VID(1))},
 	}, o)
 
@@ -32,18 +32,19 @@ func TestOptions(t *testing.T) {
 	assert.Equal(t, options{
 		name: "lan", host: &ifSpec{"lan", "/run/netns/blue"},
 		ports: []portSpec{
-			{ifSpec: ifSpec{"a", "/proc/7/ns/net"}}, {ifSpec: ifSpec{"eth0", "/run/netns/red"}, raw: true},
-			{ifSpec: ifSpec{name: "vm%d"}}, {ifSpec: ifSpec{name: "vm%d"}},
+			{&tapSource{ifSpec{"a", "/proc/7/ns/net"}}, portOptions{mtu: 9000}},
+			{&rawSource{ifSpec{"eth0", "/run/netns/red"}}, portOptions{}},
+			{&tapSource{ifSpec{name: "vm%d"}}, portOptions{mtu: 9000}}, {&tapSource{ifSpec{name: "vm%d"}}, portOptions{mtu: 9000}},
 		},
-		mtu: 9000, reattach: true, trace: true,
+		reattach: true, trace: true,
 		cfg: bridge.Config{
 			Address: frame.MustParseMAC("02:00:00:00:00:01"), AgeingTime: new(time.Duration(0)), FDBLimit: 7,
 			GroupFwdMask: 0x4000, VLANFiltering: true, VLANProtocol: frame.TypeDot1AD, VLANDefaultPVID: new(frame.VID(0)),
 		},
 	}, o)
-	assert.Equal(t, "--tap a@/proc/7/ns/net", o.ports[0].flag())
-	assert.Equal(t, "--raw eth0@/run/netns/red", o.ports[1].flag())
-	assert.Equal(t, "vm%d", o.ports[2].String())
+	assert.Equal(t, "--tap a@/proc/7/ns/net", o.ports[0].source.String())
+	assert.Equal(t, "--raw eth0@/run/netns/red", o.ports[1].source.String())
+	assert.Equal(t, "--tap vm%d", o.ports[2].source.String())
 }
 
 // What --port and --vlan say reaches the ports they name, before or after these are
@@ -83,7 +84,7 @@ func TestEveryPortOptionDoesWhatItSays(t *testing.T) {
 		}
 		o := portOptions{}
 		setting := x.name + "=" + values[x.name]
-		require.NoError(t, o.take(argument{"port", "p", strings.TrimSuffix(setting, "=")}, forTAP), x.name)
+		require.NoError(t, o.take(argument{"port", "p", strings.TrimSuffix(setting, "=")}, forQEMU), x.name)
 		b, err := bridge.New(bridge.Config{Seed: 1})
 		require.NoError(t, err)
 		defer b.Close()

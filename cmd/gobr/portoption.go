@@ -31,12 +31,16 @@ type portKind uint8
 const (
 	forTAP portKind = 1 << iota
 	forRaw
+	forQEMU
 	forHost
 
-	forPort = forTAP | forRaw
+	forPort = forTAP | forRaw | forQEMU
+	hasMTU  = forTAP | forQEMU // that gobr sets: it is nobody else's
 )
 
-var kindNames = map[portKind]string{forTAP: "a TAP", forRaw: "an interface named with --raw", forHost: "the host"}
+var kindNames = map[portKind]string{
+	forTAP: "a TAP", forRaw: "an interface named with --raw", forQEMU: "a cable named with --qemu", forHost: "the host",
+}
 
 // portOption is an option of --port.
 type portOption struct {
@@ -74,8 +78,8 @@ var portTable = []portOption{
 	{"backup_port", forPort, takeBackup},
 
 	{"up", forPort, func(o *portOptions, value string) error { return takeOnOff(&o.up, value) }},
-	number("mtu", forTAP, 68, 65521, func(o *portOptions, n int) { o.mtu = n }),
-	number("queues", forPort, 1, 256, func(o *portOptions, n int) { o.queues = n }),
+	number("mtu", hasMTU, 68, 65521, func(o *portOptions, n int) { o.mtu = n }),
+	number("queues", forTAP|forRaw, 1, 256, func(o *portOptions, n int) { o.queues = n }),
 	number("txqueue", forTAP|forHost, 1, 1<<20, func(o *portOptions, n int) { o.txQueue = n }),
 	number("rcvbuf", forRaw, 4096, 1<<30-1, func(o *portOptions, n int) { o.rcvBuf = n }),
 	number("fdb_limit", forPort, 1, 1<<24, func(o *portOptions, n int) { o.fdbLimit = n }),

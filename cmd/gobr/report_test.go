@@ -38,7 +38,7 @@ func pipeBridge(t *testing.T) *bridge.Bridge {
 func accounts(b *bridge.Bridge) []account {
 	s := session{b: b}
 	for _, p := range b.Ports() {
-		s.ports = append(s.ports, &port{portSpec: portSpec{ifSpec: ifSpec{name: p.Name()}}, joined: p})
+		s.ports = append(s.ports, &port{name: p.Name(), joined: p})
 	}
 	return s.accounts()
 }

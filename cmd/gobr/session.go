@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 
 	"github.com/ddfb540f/bridge"
 )
@@ -16,37 +15,24 @@ type session struct {
 	b     *bridge.Bridge
 	ports []*port
 	host  *hostTAP // nil: there is none
-	say   func(format string, args ...any)
+	say   sayer
 }
 
-// port is a port of the command line, whatever becomes of its interface. While the
+// port is a port of the command line, whatever becomes of its cable. While the
 // bridge is served it belongs to the follower.
 type port struct {
 	portSpec
+	name   string // as it was named, or as the kernel chose
 	joined *bridge.Port
-	cable  cable
-	dev    device // as the bridge was told
-	unseen outOfSight
+	plug   plug
 	past   ledgers
 	said   string // the last reason not to attach it again
-}
-
-// complaints is the standard error: one line each, from any goroutine.
-type complaints struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (c *complaints) say(format string, args ...any) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	fmt.Fprintf(c.w, "gobr: "+format+"\n", args...)
 }
 
 // assemble makes the bridge and plugs everything in that the command line names.
 // If it fails, nothing is left open.
 func assemble(o options, trace, stderr io.Writer) (*session, error) {
-	s := &session{o: o, say: (&complaints{w: stderr}).say}
+	s := &session{o: o, say: newSayer(stderr)}
 	cfg := o.cfg
 	cfg.Name = o.name
 	if o.trace {
@@ -116,14 +102,14 @@ func (s *session) watch() {
 	})
 }
 
-// attach opens a port's interface and has it join, in the place of the port that
-// had it before.
+// attach opens a port's cable and has it join, in the place of the port that had it
+// before.
 func (s *session) attach(p *port) error {
-	c, d, err := p.open(s.o.mtu)
+	c, err := p.source.open(&p.portOptions)
 	if err != nil {
 		return err
 	}
-	p.name = c.Name() // by which it is found again, though the kernel chose it
+	p.name = p.source.portName()
 	if p.joined != nil {
 		if err := s.b.RemovePort(p.joined); err != nil {
 			return errors.Join(err, c.Close())
@@ -132,13 +118,15 @@ func (s *session) attach(p *port) error {
 		p.past.add(then.Ingress, then.Egress)
 		p.joined = nil
 	}
-	joined, err := s.b.AddPort(p.name, c, p.config(c, d))
+	cfg := c.config()
+	cfg.VLANs, cfg.Attrs, cfg.FDBLimit = p.vlans, p.attrs, p.fdbLimit
+	joined, err := s.b.AddPort(p.name, c, cfg)
 	if err != nil {
 		return errors.Join(err, c.Close())
 	}
-	p.joined, p.cable, p.dev, p.unseen = joined, c, d, 0
-	for _, w := range p.warnings(c, d) {
-		s.say("warning: %s", w)
+	p.joined, p.plug = joined, c
+	for _, line := range c.remarks() {
+		s.say("%s", line)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
-const usage = `gobr is a Linux bridge in user space, between TAPs and other interfaces.
+const usage = `gobr is a Linux bridge in user space, between TAPs, other interfaces and the
+sockets of virtual machines.
 
   gobr run [flags]   bridge until interrupted, then print statistics and the FDB
   gobr help          print this
@@ -16,6 +17,10 @@ Ports, each named once:
                        Beside a host in the same namespace, sysctl
                        net.ipv4.conf.NAME.arp_ignore=1 keeps the machine from
                        answering ARP for it by the wrong interface
+  --qemu NAME=ADDRESS[,OPTION...]
+                       a port of that name: a socket that QEMU, passt, vfkit and
+                       their kin take for a network cable, with no TAP and no
+                       privilege; see below
   --host NAME[@NETNS]  attach a host by a TAP of that name, which gets the bridge's
                        address and MTU: give it IP addresses to take part
   --port PORT=OPTION[=VALUE],...
@@ -31,8 +36,8 @@ The bridge:
   --address MAC        its address, which the host's TAP gets (without it the
                        bridge gets the TAP's, or without a host the lowest of the
                        ports)
-  --mtu BYTES          MTU of the ports' TAPs, 68 to 65521 (left as it is: 1500).
-                       The bridge's own is the smallest of the ports
+  --mtu BYTES          MTU of the ports with --tap and --qemu, 68 to 65521 (left as
+                       it is: 1500). The bridge's own is the smallest of the ports
   --ageing SECONDS     life of an idle entry of the FDB; 0: nothing is learned (300)
   --fdb-limit N        addresses learned at most, 1 to 16777216 (65536); then
                        the port that holds most makes room
@@ -44,15 +49,38 @@ The bridge:
                        the VLAN of ports without --vlan, 0 is none (1)
   --trace              print every step of every frame
 
+ADDRESS[,OPTION...] of --qemu is one of these. A comma in PATH is written twice
+  unix:PATH            listens there for a stream:
+                       QEMU: -netdev stream,addr.type=unix,addr.path=PATH
+  tcp:HOST:PORT        the same by TCP: -netdev socket,connect=HOST:PORT
+  unix:PATH,connect tcp:HOST:PORT,connect
+                       connects to a PATH or PORT where QEMU listens (server=on,
+                       listen=), or passt --socket, gvproxy -listen-qemu; again and
+                       again, until somebody is there: reconnect-ms=MS (1000)
+  unixgram:PATH,remote=PATH2
+                       datagrams: QEMU: -netdev dgram,local.type=unix,
+                       local.path=PATH2,remote.type=unix,remote.path=PATH
+  unixgram:PATH        the same with who sends first: vfkit and its kin
+  udp:HOST:PORT,remote=HOST:PORT
+                       QEMU: -netdev socket,udp=HOST:PORT,localaddr=HOST:PORT
+  mcast:GROUP:PORT[,localaddr=IP]
+                       a group of IPv4 whose members share a cable: mcast=GROUP:PORT
+A PATH that begins with @ is a name in the abstract namespace. Sockets made here are
+for the user who runs gobr alone; mode=MODE is another mode of a unix: or unixgram:
+one, such as mode=0660 (who may write may connect). TCP, UDP and names with @ are open
+to all users of this machine. A stream's end is not the port's: while nobody is there
+it has no carrier, and it keeps its settings and statistics for who comes next.
+
 OPTIONs of a port, by the names of bridge(8) and ip-link(8); B is on or off, or is
 left out: on
   learning=B flood=B mcast_flood=B bcast_flood=B hairpin=B isolated=B locked=B mab=B
   proxy_arp=B state=WORD|0..4 priority=0..63 cost=1..65535 group_fwd_mask=MASK
   backup_port=PORT
 and gobr's own:
-  up=B         bring the interface up (a TAP: on, another interface: off)
-  mtu=BYTES    of a TAP, in place of --mtu
-  queues=N     that share the port's frames by flow, 1 to 256 (1)
+  up=B         bring the interface up (--raw: off, else: on)
+  mtu=BYTES    with --tap and --qemu, in place of --mtu
+  queues=N     with --tap and --raw: that share the port's frames by flow, 1 to 256
+               (1)
   offload=B    of a TAP, the host's too: take and give TCP and UDP data that is not
                cut into segments yet, and checksums that are not filled in (on)
   txqueue=N    frames that the kernel keeps for gobr in each queue of a TAP, the
@@ -79,5 +107,5 @@ it is back.
 
 Exit status: 0 after an interrupt or SIGTERM, 1 after a failure, 2 for a wrong
 command line. Making TAPs needs CAP_NET_ADMIN, --raw needs CAP_NET_RAW, entering a
-NETNS CAP_SYS_ADMIN.
+NETNS CAP_SYS_ADMIN, --qemu nothing.
 `
