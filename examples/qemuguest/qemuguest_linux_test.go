@@ -2,104 +2,56 @@ package main
 
 import (
 	"context"
-	"flag"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ddfb540f/bridge/internal/guest/guesttest"
 	"github.com/ddfb540f/bridge/internal/netns/netnstest"
 )
 
-var rewrite = flag.Bool("rewrite", false, "renew what README.md shows")
-
 // needsGuests skips a test on a machine that cannot run guests, and fails it where
-// BRIDGE_REQUIRE_PRIVILEGED=1 promises that it can. It gives the kernel's directory.
-func needsGuests(t *testing.T) string {
+// BRIDGE_REQUIRE_PRIVILEGED=1 promises that it can.
+func needsGuests(t *testing.T) {
 	t.Helper()
 	o, err := parse(nil, io.Discard)
 	require.NoError(t, err)
-	switch _, err := missing(o.kernel); {
-	case err == nil:
-	case os.Getenv("BRIDGE_REQUIRE_PRIVILEGED") == "1":
-		t.Fatal(err)
-	default:
-		t.Skip(err)
-	}
-	return o.kernel
+	_, err = missing(o.kernel)
+	guesttest.Needs(t, err)
 }
-
-// session is a fenced block of README.md: a command, and what it prints.
-var session = regexp.MustCompile("(?s)```console\n# go run ./examples/qemuguest([^\n]*)\n(.*?)```\n")
 
 // varying is what differs from run to run and from machine to machine.
-var varying = []struct {
-	re   *regexp.Regexp
-	mask string
-}{
-	{regexp.MustCompile(`after [0-9.]+ (ms|s)\b`), "after N $1"},
-	{regexp.MustCompile(`QEMU's (kvm|tcg)`), "QEMU's N"},
-	{regexp.MustCompile(`[0-9]+ frames of [0-9]+ bytes`), "N frames of N bytes"},
-	{regexp.MustCompile(`tx_dropped [0-9]+`), "tx_dropped N"},
-	{regexp.MustCompile(`received [0-9]+ datagrams; [0-9]+ \+ [0-9]+`), "received N datagrams; N + N"},
-	{regexp.MustCompile(`(?m)^ +[0-9][0-9 ]+$`), "N"},              // of ip -s link
-	{regexp.MustCompile(`(?m)^ +TX: .*dropped.*$`), "TX: dropped"}, // whose columns its version decides
-}
-
-func masked(s string) []string {
-	for _, v := range varying {
-		s = v.re.ReplaceAllString(s, v.mask)
-	}
-	return strings.Split(s, "\n")
+var varying = []guesttest.Mask{
+	guesttest.Varies(`after [0-9.]+ (ms|s)\b`, "after N $1"),
+	guesttest.Varies(`QEMU's (kvm|tcg)`, "QEMU's N"),
+	guesttest.Varies(`[0-9]+ frames of [0-9]+ bytes`, "N frames of N bytes"),
+	guesttest.Varies(`tx_dropped [0-9]+`, "tx_dropped N"),
+	guesttest.Varies(`received [0-9]+ datagrams; [0-9]+ \+ [0-9]+`, "received N datagrams; N + N"),
+	guesttest.Varies(`(?m)^ +[0-9][0-9 ]+$`, "N"),              // of ip -s link
+	guesttest.Varies(`(?m)^ +TX: .*dropped.*$`, "TX: dropped"), // whose columns its version decides
 }
 
 // README.md shows what the program prints, all of it but times and sizes to the
 // letter.
 func TestReadmeIsTrue(t *testing.T) {
 	needsGuests(t)
-	text, err := os.ReadFile("README.md")
-	require.NoError(t, err)
-	var shown []string
-	text = session.ReplaceAllFunc(text, func(block []byte) []byte {
-		m := session.FindSubmatch(block)
-		flags := strings.TrimSpace(string(m[1]))
-		shown = append(shown, flags)
+	shown := guesttest.Readme(t, "qemuguest", varying, func(flags []string) string {
 		var out strings.Builder
-		require.NoError(t, run(t.Context(), strings.Fields(flags), &out), "with the flags %q, after\n%s", flags, &out)
-		if *rewrite {
-			return []byte("```console\n# go run ./examples/qemuguest" + string(m[1]) + "\n" + out.String() + "```\n")
-		}
-		compare(t, flags, masked(out.String()), masked(string(m[2])))
-		if strings.Contains(flags, "-overflow") {
+		require.NoError(t, run(t.Context(), flags, &out), "with the flags %q, after\n%s", flags, &out)
+		if slices.Contains(flags, "-overflow") {
 			overflowed(t, out.String())
 		}
-		return block
+		return out.String()
 	})
 	assert.Equal(t, []string{"", "-overflow -model virtio-net"}, shown)
-	if *rewrite {
-		require.NoError(t, os.WriteFile("README.md", text, 0o644))
-	}
-}
-
-// compare shows the first line that differs.
-func compare(t *testing.T, flags string, got, shown []string) {
-	t.Helper()
-	for i := range max(len(got), len(shown)) {
-		if i >= len(got) || i >= len(shown) || got[i] != shown[i] {
-			t.Errorf("with the flags %q, line %d of the output is not what README.md shows:\n%q\n%q\n"+
-				"go test ./examples/qemuguest -rewrite renews it", flags, i+1, got[min(i, len(got)-1)], shown[min(i, len(shown)-1)])
-			return
-		}
-	}
 }
 
 // overflowed holds the numbers of an overflow against each other: the bridge has
@@ -117,38 +69,6 @@ func overflowed(t *testing.T, out string) {
 	assert.Greater(t, got, 900)
 }
 
-// children gives the QEMUs that this process, or the one of that number, has
-// started: by the names of processes in /proc.
-func children(t *testing.T, parent int) (pids []int) {
-	t.Helper()
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	require.NoError(t, err)
-	for _, path := range stats {
-		stat, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		var pid, ppid int
-		var state string
-		name, rest, _ := strings.Cut(string(stat), ") ")
-		pidText, name, _ := strings.Cut(name, " (")
-		if n, _ := fmt.Sscan(pidText, &pid); n == 1 && strings.HasPrefix(name, "qemu-system") {
-			if n, _ := fmt.Sscan(rest, &state, &ppid); n == 2 && (ppid == parent || parent == 0) {
-				pids = append(pids, pid)
-			}
-		}
-	}
-	return pids
-}
-
-// eventually waits half a minute at most.
-func eventually(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !so(); time.Sleep(10 * time.Millisecond) {
-		require.True(t, time.Now().Before(end), "not within half a minute: %s", what)
-	}
-}
-
 // Interrupted while the guests start, the program leaves nothing behind.
 func TestInterrupt(t *testing.T) {
 	needsGuests(t)
@@ -156,10 +76,10 @@ func TestInterrupt(t *testing.T) {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, []string{"-accel", "tcg"}, io.Discard) }() // ends when ctx does
-	eventually(t, "two guests", func() bool { return len(children(t, os.Getpid())) == 2 })
+	guesttest.Eventually(t, "two guests", func() bool { return len(guesttest.Children(t, os.Getpid(), "qemu-system")) == 2 })
 	cancel()
 	assert.ErrorIs(t, <-ended, context.Canceled)
-	assert.Empty(t, children(t, os.Getpid()))
+	assert.Empty(t, guesttest.Children(t, os.Getpid(), "qemu-system"))
 }
 
 // Killed, it can leave nothing behind either: what it made has no name, and the
@@ -176,20 +96,13 @@ func TestKill(t *testing.T) {
 		_ = cmd.Wait()
 	}()
 	var guests []int
-	eventually(t, "two guests", func() bool {
-		guests = children(t, cmd.Process.Pid)
+	guesttest.Eventually(t, "two guests", func() bool {
+		guests = guesttest.Children(t, cmd.Process.Pid, "qemu-system")
 		return len(guests) == 2
 	})
 	require.NoError(t, cmd.Process.Kill())
 	_ = cmd.Wait() // says that it was killed
-	eventually(t, "the end of the guests", func() bool {
-		for _, pid := range guests {
-			if cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && len(cmdline) > 0 {
-				return false // neither gone nor a zombie
-			}
-		}
-		return true
-	})
+	guesttest.Eventually(t, "the end of the guests", func() bool { return guesttest.Gone(guests) })
 }
 
 // The host answers the PC by br0 alone, not by the interfaces that are ports.

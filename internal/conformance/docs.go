@@ -85,21 +85,21 @@ func modes(w io.Writer, fl *flag.FlagSet) {
 	}
 }
 
-// A tally counts the scenarios of one family.
-type tally struct {
+// A familyTally counts the scenarios of one family.
+type familyTally struct {
 	passed, all, hand int
 	uses              map[string]int // by those that differ
 }
 
-func tallies(scenarios []*replay.Scenario, found []*replay.Difference) (map[string]*tally, tally) {
-	families, sum := map[string]*tally{}, tally{}
+func tallies(scenarios []*replay.Scenario, found []*replay.Difference) (map[string]*familyTally, familyTally) {
+	families, sum := map[string]*familyTally{}, familyTally{}
 	for i, s := range scenarios {
 		t := families[s.Family]
 		if t == nil {
-			t = &tally{uses: map[string]int{}}
+			t = &familyTally{uses: map[string]int{}}
 			families[s.Family] = t
 		}
-		for _, c := range []*tally{t, &sum} {
+		for _, c := range []*familyTally{t, &sum} {
 			c.all++
 			if s.Origin == "hand" {
 				c.hand++

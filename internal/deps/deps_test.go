@@ -44,7 +44,7 @@ var rooms = map[string]int{
 }
 
 // testRooms are packages that only tests may import.
-var testRooms = []string{"internal/leaktest", "internal/deps", "internal/netns/netnstest"}
+var testRooms = []string{"internal/leaktest", "internal/deps", "internal/netns/netnstest", "internal/guest/guesttest"}
 
 // outside is what a room may import from other modules, beside unix in
 // *_linux.go files.
