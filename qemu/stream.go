@@ -84,7 +84,8 @@ type StreamStats struct {
 
 // Listen waits for a peer at cfg.Address. It serves one at a time, and the next that
 // connects meanwhile when that has gone; until then the system holds what it sends. A
-// unix socket is removed by Close, and one that a program left behind is replaced.
+// unix socket is removed by Close, and one that a program left behind is replaced; its
+// mode is what the umask leaves, and who may write to it may connect.
 //
 // Errors of a StreamConfig that makes no sense match bridge.EINVAL; others are those
 // of package net.

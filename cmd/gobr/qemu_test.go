@@ -26,6 +26,7 @@ func TestQEMUOptions(t *testing.T) {
 		"mcast:230.0.0.1:1234,localaddr=127.0.0.1": {dgram: qemu.DgramConfig{Local: "udp:127.0.0.1:0", Remote: "udp:230.0.0.1:1234"}},
 	} {
 		want.name, want.text = "vm1", "vm1="+text
+		want.network, _, _ = strings.Cut(text, ":")
 		o, err := parseRun([]string{"--qemu", "vm1=" + text, "--port", "vm1=mtu=9000,up=off,isolated", "--vlan", "vm1=access:10"})
 		require.NoError(t, err, text)
 		require.Len(t, o.ports, 1)

@@ -13,8 +13,9 @@ import (
 
 // qemuSource is a cable of QEMU's, named by --qemu: a socket.
 type qemuSource struct {
-	name string // of the port
-	text string // as it was written behind --qemu
+	name    string // of the port
+	text    string // as it was written behind --qemu
+	network string // the kind of socket: unix, tcp, unixgram, udp or mcast
 
 	stream  qemu.StreamConfig // with an Address, of kinds unix and tcp
 	connect bool              // else it listens
@@ -86,8 +87,7 @@ func (p *streamPlug) remarks() []string {
 	if p.source.connect {
 		return []string{fmt.Sprintf("%s: connects to %s", p.source.name, p.source.stream.Address)}
 	}
-	network, _, _ := strings.Cut(p.source.stream.Address, ":")
-	return []string{fmt.Sprintf("%s: listens at %s:%s", p.source.name, network, p.Addr())}
+	return []string{fmt.Sprintf("%s: listens at %s:%s", p.source.name, p.source.network, p.Addr())}
 }
 
 // follow says who has come and gone.
@@ -131,9 +131,8 @@ func (p *dgramPlug) follow(*bridge.Port, sayer) {}
 
 // remarks says where the two ends are.
 func (p *dgramPlug) remarks() []string {
-	network, _, _ := strings.Cut(p.source.text[len(p.source.name)+1:], ":")
-	line := fmt.Sprintf("%s: takes datagrams at %s:%s", p.source.name, network, p.LocalAddr())
-	if _, remote, ok := strings.Cut(p.source.dgram.Remote, ":"); ok && network != "mcast" {
+	line := fmt.Sprintf("%s: takes datagrams at %s:%s", p.source.name, p.source.network, p.LocalAddr())
+	if _, remote, ok := strings.Cut(p.source.dgram.Remote, ":"); ok && p.source.network != "mcast" {
 		line += ", and sends to " + remote
 	}
 	return []string{line}

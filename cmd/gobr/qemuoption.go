@@ -24,6 +24,7 @@ func parseQEMU(text string) (portSource, error) {
 		return s, errors.New("the name of a port has none of @ % / : and no white space, and is not empty")
 	}
 	network, at, _ := strings.Cut(address, ":")
+	s.network = network
 	how, ok := qemuKinds[network]
 	if !ok || at == "" {
 		return s, fmt.Errorf("%q is none of unix:PATH, tcp:HOST:PORT, unixgram:PATH, udp:HOST:PORT and mcast:GROUP:PORT", address)
