@@ -155,11 +155,11 @@ func (f *FDB) victimLocked(fp *fdbPort) (at fdbAt, spared int) {
 }
 
 // evictLocked takes an entry of a port away. In a dry run it only says which.
-func (f *FDB) evictLocked(fp *fdbPort, dry bool) (k uint64, v fdbVal) {
+func (f *FDB) evictLocked(fp *fdbPort, dry bool) (k uint64) {
 	at, spared := f.victimLocked(fp)
-	k, v = at.slot().key.Load()&^fdbGenMask, at.slot().load()
+	k, v := at.slot().key.Load()&^fdbGenMask, at.slot().load()
 	if dry {
-		return k, v
+		return k
 	}
 	for range spared {
 		first := f.place(fp.first)
@@ -175,7 +175,7 @@ func (f *FDB) evictLocked(fp *fdbPort, dry bool) (k uint64, v fdbVal) {
 		e.Evicted = true
 		f.b.events.post(e)
 	}
-	return k, v
+	return k
 }
 
 // toEndLocked makes the first of a port's list the last.

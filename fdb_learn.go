@@ -16,8 +16,8 @@ type flow struct {
 // frame's own effects come first.
 func (in *Input) lookup(m frame.MAC, vid frame.VID, hint *flow) (v fdbVal, ok bool) {
 	k := fdbKey(m, vid)
-	if in.dry != nil && in.dry.set && in.dry.key == k {
-		return in.dry.val, !in.dry.val.has(fdbDead)
+	if o := in.dry; o != nil && k != 0 && (o.key == k || o.evicted == k) {
+		return o.val, o.key == k
 	}
 	if hint.at.seg != nil && hint.key&^fdbGenMask == k {
 		s := hint.at.slot()
@@ -127,7 +127,7 @@ func (in *Input) learnNew(pc *portConf, src frame.MAC, vid frame.VID, extra fdbV
 		in.makeRoomLocked(pc, true)
 	}
 	if in.dry != nil {
-		*in.dry = overlay{k, v, true}
+		in.dry.key, in.dry.val = k, v
 		return Learned
 	}
 	f.insertLocked(k, v)
@@ -139,7 +139,10 @@ func (in *Input) learnNew(pc *portConf, src frame.MAC, vid frame.VID, extra fdbV
 func (in *Input) makeRoomLocked(pc *portConf, isNew bool) {
 	f := &in.b.fdb
 	if crowded := f.crowdedLocked(pc.p, isNew); crowded != nil {
-		k, _ := f.evictLocked(crowded, in.dry != nil)
+		k := f.evictLocked(crowded, in.dry != nil)
+		if in.dry != nil {
+			in.dry.evicted = k
+		}
 		if in.watched {
 			in.evicted = &eviction{crowded.p, k}
 		}
@@ -200,7 +203,7 @@ func (in *Input) moveLocked(cfg *config, pc *portConf, at fdbAt, k uint64, v, ex
 		in.makeRoomLocked(pc, false)
 	}
 	if in.dry != nil {
-		*in.dry = overlay{k, v, true}
+		in.dry.key, in.dry.val = k, v
 		return Moved
 	}
 	f.replaceLocked(at, v)

@@ -90,6 +90,7 @@ type arrival struct {
 	tag      []byte // with which it leaves where it leaves tagged
 	body     []byte // behind the addresses and the tag that was taken off
 	barred   string // why nothing of it may leave
+	evicted  bool   // the entry of its destination made room for that of its source
 }
 
 // judge says what is known of a frame from the configuration.
@@ -263,6 +264,7 @@ func (a *arrival) forbidsPort(dev string, length int) string {
 
 func (a *arrival) forbidsUnicast(dev string, p bridge.PortInfo) string {
 	e, known := a.fdb[fdbKey{a.dst, a.vid}]
+	known = known && !a.evicted
 	if !known && a.from != "" && a.vid != 0 && a.info.FDBLocalVLAN0 {
 		e, known = a.fdb[fdbKey{a.dst, 0}]
 		known = known && e.State == bridge.NUDPermanent && !e.User
@@ -308,6 +310,9 @@ func (s *session) carry() {
 	err := send(f)
 	after := view(snap(s.b))
 	s.hold(before.sameSettings(after), "a frame changed a setting")
+	_, a.evicted = before.fdb[fdbKey{a.dst, a.vid}]
+	_, there := after.fdb[fdbKey{a.dst, a.vid}]
+	a.evicted = a.evicted && !there
 	s.foretold(foretold, err, s.emissions(a))
 	s.learned(a, before, after)
 	s.tables(after)
@@ -350,17 +355,24 @@ func (s *session) foretold(e bridge.Explanation, err error, got []string) {
 }
 
 // learned holds what a frame changed in the FDB: the entry of its source, in its
-// VLAN, on the port that it came in by, and no local one.
+// VLAN, on the port that it came in by, and no local one. At a limit it takes the
+// place of one other that was learned.
 func (s *session) learned(a *arrival, before, after config) {
-	full := before.info.FDBLearned >= s.limit
+	mayEvict := 0
+	if before.info.FDBLearned >= s.limit || s.isFull(a.from, before) {
+		mayEvict = 1
+	}
 	for k, e := range before.fdb {
 		now, there := after.fdb[k]
 		switch {
 		case there && sameEntry(e, now):
 		case e.State == bridge.NUDPermanent:
 			s.hold(false, "a frame changed the local entry %+v to %+v", e, now)
-		case k.mac != a.src && (there || !full):
+		case k.mac == a.src:
+		case there || e.User || mayEvict == 0:
 			s.hold(false, "a frame from %s changed %+v to %+v (%v)", a.src, e, now, there)
+		default:
+			mayEvict--
 		}
 	}
 	port := a.ports[a.from]
@@ -378,6 +390,19 @@ func (s *session) learned(a *arrival, before, after config) {
 	if lim := before.info.FDBMaxLearned; lim != 0 && after.info.FDBLearned > before.info.FDBLearned {
 		s.hold(after.info.FDBLearned <= int(lim), "%d learned, fdb_max_learned is %d", after.info.FDBLearned, lim)
 	}
+}
+
+// isFull says whether a port has reached its limit.
+func (s *session) isFull(name string, v config) bool {
+	n := 0
+	for _, e := range v.fdb {
+		if e.Port == name && !e.User && e.State != bridge.NUDPermanent {
+			n++
+		}
+	}
+	return slices.ContainsFunc(s.slots[:], func(x slot) bool {
+		return x.there && x.port.Name() == name && x.limit > 0 && n >= x.limit
+	})
 }
 
 // tables holds what is so of every FDB.

@@ -68,11 +68,12 @@ type Input struct {
 }
 
 // An overlay holds what a frame in a dry run would have changed in the FDB, for
-// the later steps of the same frame to see; a val that is fdbDead is an entry gone.
+// the later steps of the same frame to see: the entry of its source, and the one
+// that is evicted for it. No entry has the key 0.
 type overlay struct {
-	key uint64
-	val fdbVal
-	set bool
+	key     uint64
+	val     fdbVal
+	evicted uint64
 }
 
 // An outcome is what became of a frame.
