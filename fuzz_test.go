@@ -29,6 +29,8 @@ func FuzzReceive(f *testing.F) {
 	f.Add([]byte("\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x81\x00\x00\x0a\x88\xb5data"), uint16(0), uint16(0), false, uint64(0), uint16(1))
 	f.Add([]byte("\x01\x80\xc2\x00\x00\x0e\x02\x00\x00\x00\x00\x01\x88\xcc\x00\x00\x00\x00\x00\x00"), uint16(0x88a8), uint16(5), false, uint64(0), uint16(3))
 	f.Add([]byte("\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x08\x00\x45\x00\x00\x14\x00\x00\x00\x00\x00\x06\x00\x00"), uint16(0x8100), uint16(1), true, uint64(0x0001_0010_0005_0001), uint16(0xfff))
+	f.Add(whoHas(1, 2).Data, uint16(0), uint16(0), false, uint64(0), uint16(1<<11))
+	f.Add(solicit(1, 2).frame().Data, uint16(0x8100), uint16(0xa005), false, uint64(0), uint16(1<<11|1<<9|1))
 	f.Fuzz(func(t *testing.T, data []byte, tpid, tci uint16, lifted bool, owed uint64, how uint16) {
 		if len(data) > 1<<16 {
 			return
@@ -88,6 +90,9 @@ func fuzzBridge(t *testing.T, how uint16) (*bridge.Bridge, []*taken) {
 	if bit(4) {
 		c.VLANProtocol = frame.TypeDot1AD
 	}
+	if bit(11) {
+		c.Host = knowing(bit(12))
+	}
 	b, err := bridge.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -105,11 +110,38 @@ func fuzzBridge(t *testing.T, how uint16) (*bridge.Bridge, []*taken) {
 		if bit(10) && i > 0 {
 			pc.MTU = 68
 		}
+		if bit(11) {
+			pc.Attrs = bridge.PortAttrs{NeighSuppress: new(i == 1), ProxyARP: new(i == 0 && bit(13)), ProxyARPWifi: new(i == 2)}
+		}
 		cable := &taken{sink: newSink()}
 		if _, err := b.AddPort(name, cable, pc); err != nil {
 			t.Fatal(err)
 		}
 		cables = append(cables, cable)
 	}
+	if bit(11) {
+		for i, p := range b.Ports() {
+			r := bridge.FDBRequest{Port: p, MAC: neighMAC(i + 1), State: bridge.NUDNoARP}
+			if err := b.FDB().Update(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	return b, cables
+}
+
+// knowing is a host that knows stations 1 to 3, in three VLANs too.
+func knowing(vlans bool) *bridge.HostTable {
+	h := new(bridge.HostTable)
+	for _, vid := range []frame.VID{0, 1, 5, 10} {
+		for n := 1; n <= 3; n++ {
+			h.SetNeighbour(vid, ip4(n), bridge.Neighbour{MAC: neighMAC(n)})
+			h.SetNeighbour(vid, ip6(n), bridge.Neighbour{MAC: neighMAC(n)})
+		}
+		if vlans {
+			h.AddVLANDevice(frame.TypeDot1Q, vid)
+		}
+	}
+	h.AddAddress(0, ip4(9))
+	return h
 }
