@@ -24,6 +24,8 @@
 //     its tag or by the port's PVID, and the port must be in it (vlan.go). A locked
 //     port lets only known sources in. The source is learned (fdb_learn.go): before
 //     any decision where the frame goes.
+//     A request for the address of a neighbour may be answered here, out of the port
+//     that it came in by (neigh.go); it goes on all the same.
 //  4. The destination is looked up (fdb.go). Known: br_forward, to one port. An
 //     address of the bridge: only up to the host. Unknown, broadcast, multicast:
 //     br_flood, to every port that wants it, the newest first (flood.go).

@@ -88,10 +88,13 @@ and gobr's own:
   rcvbuf=BYTES that the kernel keeps for gobr in each queue of another interface
                (4194304)
   fdb_limit=N  addresses learned on the port at most (no limit of its own)
+Answering for nobody, since gobr has no table of neighbours; what is left is that
+gratuitous ARP and unsolicited neighbour advertisements do not leave by the port:
+  neigh_suppress=B neigh_vlan_suppress=B
+  proxy_arp_wifi=B (while a port suppresses)
 Taken, and without effect yet:
   guard=B root_block=B fastleave=B mcast_fast_leave=B mcast_router=0..3
-  mcast_to_unicast=B mcast_max_groups=N proxy_arp_wifi=B neigh_suppress=B
-  neigh_vlan_suppress=B vlan_tunnel=B backup_nhid=N
+  mcast_to_unicast=B mcast_max_groups=N vlan_tunnel=B backup_nhid=N
 
 VLANS is one of
   access:VID                   that VLAN alone, untagged
