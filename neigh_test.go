@@ -55,7 +55,9 @@ func (a arp) frame() frame.Frame {
 }
 
 // whoHas is station n's request for the address of station m.
-func whoHas(n, m int) frame.Frame { return arp{src: neighMAC(n), sender: ip4(n), target: ip4(m)}.frame() }
+func whoHas(n, m int) frame.Frame {
+	return arp{src: neighMAC(n), sender: ip4(n), target: ip4(m)}.frame()
+}
 
 // nd is a neighbour message with a right checksum.
 type nd struct {
