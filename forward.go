@@ -107,7 +107,7 @@ func (in *Input) pushXmit(pc *portConf, f *frame.Frame, tag frame.Tag) {
 // alike are one view, most often that of the frame as it came in.
 func (in *Input) emit(num int, p *Port, f *frame.Frame, tag frame.Tag) {
 	i := in.firstView
-	for i < len(in.views) && (in.views[i].Tag != tag || in.views[i].Tunnel != f.Tunnel || in.views[i].Nexthop != f.Nexthop) {
+	for i < len(in.views) && (in.views[i].Tag != tag || in.views[i].Tunnel != f.Tunnel) {
 		i++
 	}
 	if i == len(in.views) {

@@ -136,6 +136,7 @@ func TestVLANDeleteFlushes(t *testing.T) {
 	assert.Equal(t, "p1", l.where(mac(1), 20))
 	assert.Equal(t, "p2", l.where(mac(2), 10))
 	assert.Equal(t, "p1", l.where(mac(3), 10), "static")
+	assert.Equal(t, "p1", l.where(mac(4), 10), "externally learned")
 	require.NoError(t, l.p(1).VLANs().Add(bridge.VLAN{VID: 10}))
 	assert.Equal(t, "host", l.where(portMAC(1), 10))
 }

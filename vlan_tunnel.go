@@ -209,7 +209,7 @@ func (in *Input) fromTunnel(pc *portConf, f *frame.Frame) {
 func (in *Input) toTunnel(pc *portConf, f *frame.Frame, tag frame.Tag) (frame.Frame, frame.Tag) {
 	g := *f
 	t := pc.vlans.tunnels.of(in.vid)
-	if t <= 1 || !tag.Present() || !in.filtered {
+	if t <= 1 || !tag.Present() { // none, as without filtering, or id 0; or untagged here
 		return g, tag
 	}
 	g.Tunnel, g.Nexthop = t, in.nexthop
