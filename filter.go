@@ -114,11 +114,12 @@ type Filter struct {
 
 	// Judge says what is to become of a frame. It runs on the goroutine that carries
 	// the frame, with several Inputs on several at once, and must be quick. It must
-	// keep nothing of s, and change nothing of the frame. A call that waits for
-	// batches to end, of any bridge, is forbidden in it and answers ErrInBatch; such
-	// as only look (FDB.Lookup, Port.Info) are allowed. While s.Dry is set nothing
-	// may follow from the frame: neither counts nor tokens. If Judge panics the
-	// frame is dropped, and the port that it came in by ends, or the host's cable.
+	// keep nothing of s, and change nothing of the frame. Forbidden in it are calls
+	// that carry frames (Receive, Xmit), and calls that wait for batches to end, of any
+	// bridge, which answer ErrInBatch; those that only look (Port.Info, FDB.All) are
+	// allowed. While s.Dry is set nothing may follow from the frame: neither counts nor
+	// tokens. If Judge panics the frame is dropped, and the port that it came in by
+	// ends, or the host's cable.
 	Judge func(s *Passage) Ruling
 }
 
@@ -192,7 +193,12 @@ func (s *Passage) CopyTo(p *Port) {
 	}
 	in.noteFilter(s, p, FilterCopied, "")
 	s.copied = true
-	in.pushXmit(pc, &in.views[in.firstView], s.view.Tag)
+	f := &in.views[in.firstView]
+	if why := pc.forwardable(f); why != NotDropped {
+		in.notForwardable(pc, f, why)
+		return
+	}
+	in.emit(pc.num, p, f, s.view.Tag)
 }
 
 // Report has the bridge tell of what a frame has done, as an EventFilter with the

@@ -60,43 +60,45 @@ func (in *Input) forward(from *portConf, f *frame.Frame, num int) outcome {
 	return used()
 }
 
-// egress is __br_forward: a copy is given the tag with which it leaves, and is shown
-// to the filters.
+// egress is __br_forward: it finds the tag, or tunnel, with which the frame leaves by
+// a port.
 func (in *Input) egress(pc *portConf, f *frame.Frame) {
 	tag := in.egressTag(pc.vlans, f)
 	in.noteTag(ProbeEgress, pc.p, tag)
-	if in.cfg.hooks != nil {
-		h := HookForward
-		if in.port == nil {
-			h = HookLocalOut
-		}
-		if !in.passes(h, pc.p, f, tag) || !in.passes(HookPostRouting, pc.p, f, tag) {
-			return
-		}
+	if pc.flags.has(flagTunnel) {
+		g, tag := in.toTunnel(pc, f, tag)
+		in.pushXmit(pc, &g, tag)
+		return
 	}
 	in.pushXmit(pc, f, tag)
 }
 
-// pushXmit is br_dev_queue_push_xmit: a view of the frame with its tag is held
-// against the port's MTU and put in the port's vector.
+// pushXmit is br_dev_queue_push_xmit: a view of the frame as it leaves is shown to
+// the filters, held against the port's MTU, and put in the port's vector.
 func (in *Input) pushXmit(pc *portConf, f *frame.Frame, tag frame.Tag) {
-	why := NotDropped
+	if in.hooks != nil && !in.leaves(pc.p, f, tag) {
+		return
+	}
+	if why := pc.forwardable(f); why != NotDropped {
+		in.notForwardable(pc, f, why)
+		return
+	}
+	in.emit(pc.num, pc.p, f, tag)
+}
+
+// forwardable says why the port's device does not take a frame of this length, or
+// NotDropped (is_skb_forwardable).
+func (pc *portConf) forwardable(f *frame.Frame) DropReason {
 	switch {
 	case pc.flags&flagLink != flagLink:
-		why = DropPortDown
+		return DropPortDown
 	case f.Len() > pc.mtu+frame.HeaderLen+frame.TagLen && !f.Owed.GSO():
-		why = DropTooLong
+		return DropTooLong
 	}
-	switch {
-	case why != NotDropped:
-	case pc.flags.has(flagTunnel):
-		g, tag := in.toTunnel(pc, f, tag)
-		in.emit(pc.num, pc.p, &g, tag)
-		return
-	default:
-		in.emit(pc.num, pc.p, f, tag)
-		return
-	}
+	return NotDropped
+}
+
+func (in *Input) notForwardable(pc *portConf, f *frame.Frame, why DropReason) {
 	in.noteReason(ProbePushXmit, pc.p, f, Dropped, why)
 	if in.dry == nil {
 		pc.p.tx.refuse(1, why)
@@ -174,7 +176,7 @@ func (in *Input) forgetBatch() {
 	in.fin.reset()
 	in.views, in.pushed = in.views[:0], in.pushed[:0]
 	in.touched, in.written = in.touched[:0], 0
-	in.cfg, in.pc, in.dir = nil, nil, fdbDir{}
+	in.cfg, in.hooks, in.pc, in.dir = nil, nil, nil, fdbDir{}
 }
 
 // write sends the frames of a vector to a cable and accounts for each.

@@ -10,8 +10,8 @@ import (
 
 // Where filters are asked. Frames that the bridge makes itself have rows of their
 // own in Linux: a BPDU passes HookLocalOut and is then handed to the cable (emit),
-// an IGMP or MLD query passes HookLocalOut and then pushXmit, an answer to an ARP or
-// neighbour solicitation request passes none. None of them passes HookPostRouting.
+// an IGMP or MLD query passes HookLocalOut, then is held against the MTU (forwardable); an
+// answer to an ARP request or a neighbour solicitation passes none. None of them passes HookPostRouting.
 
 // hooks is the filters of each point; a config without filters has none.
 type hooks [numHooks][]hooked
@@ -48,7 +48,7 @@ func (x *tx) setFilters(fs []Filter) error {
 
 // preRouting is NF_BR_PRE_ROUTING and what is behind it (nf_hook_bridge_pre).
 func (in *Input) preRouting(pc *portConf, f *frame.Frame) outcome {
-	at := in.cfg.hooks[HookPreRouting]
+	at := in.hooks[HookPreRouting]
 	if len(at) == 0 {
 		return in.handleFrameFinish(pc, f)
 	}
@@ -75,7 +75,7 @@ func (in *Input) preRouting(pc *portConf, f *frame.Frame) outcome {
 // ownStack is NF_BR_LOCAL_IN for a frame that is for the port's own stack. done: it
 // ends here.
 func (in *Input) ownStack(f *frame.Frame) (o outcome, done bool) {
-	at := in.cfg.hooks[HookLocalIn]
+	at := in.hooks[HookLocalIn]
 	if len(at) == 0 {
 		return outcome{}, false
 	}
@@ -91,10 +91,19 @@ func (in *Input) ownStack(f *frame.Frame) (o outcome, done bool) {
 	return outcome{}, false
 }
 
+// leaves asks the filters of both points that a copy passes on its way out of a port.
+func (in *Input) leaves(p *Port, f *frame.Frame, tag frame.Tag) bool {
+	first := HookForward
+	if in.port == nil {
+		first = HookLocalOut
+	}
+	return in.passes(first, p, f, tag) && in.passes(HookPostRouting, p, f, tag)
+}
+
 // passes asks the filters of a point whether a copy may go on to a port, nil being
 // the host, and accounts for one that may not.
 func (in *Input) passes(h Hook, p *Port, f *frame.Frame, tag frame.Tag) bool {
-	at := in.cfg.hooks[h]
+	at := in.hooks[h]
 	if len(at) == 0 {
 		return true
 	}

@@ -35,6 +35,7 @@ type Input struct {
 	cfg      *config
 	pc       *portConf // the port's part of cfg; nil: the host, or a port that has left
 	dir      fdbDir    // of the FDB; an old one leads to segments that say so
+	hooks    *hooks    // of cfg
 	vid      frame.VID
 	filtered bool   // VLAN filtering was on when the frame came in
 	isolated bool   // the frame came in by an isolated port
@@ -223,7 +224,7 @@ func (in *Input) enter(f *frame.Frame) *frame.Frame {
 // one frame changes counts for the next.
 func (in *Input) receive(f *frame.Frame) (outcome, error) {
 	if cfg := in.b.cfg.Load(); cfg != in.cfg {
-		in.cfg, in.pc, in.dir = cfg, nil, *in.b.fdb.dir.Load()
+		in.cfg, in.hooks, in.pc, in.dir = cfg, cfg.hooks, nil, *in.b.fdb.dir.Load()
 		if in.port != nil && !cfg.closed {
 			in.pc = cfg.conf(in.port)
 		}
@@ -275,7 +276,7 @@ func (in *Input) handleFrame(pc *portConf, f *frame.Frame) outcome {
 	if !pc.state.lets() && !in.cfg.info.MSTEnabled {
 		return dropped(DropPortState)
 	}
-	if in.cfg.hooks != nil {
+	if in.hooks != nil {
 		return in.preRouting(pc, f)
 	}
 	return in.handleFrameFinish(pc, f)
@@ -300,7 +301,7 @@ func (in *Input) linkLocal(pc *portConf, f *frame.Frame) (o outcome, done bool) 
 		in.note(ProbeHandleFrame, pc.p, f, LinkLocalForward)
 		return outcome{}, false
 	}
-	if in.cfg.hooks != nil && x != stp && x != lldp {
+	if in.hooks != nil && x != stp && x != lldp {
 		if o, done = in.ownStack(f); done {
 			return o, true
 		}

@@ -250,7 +250,7 @@ func (in *Input) passFrameUp(f *frame.Frame) {
 		return
 	}
 	in.noteTag(ProbePassUp, nil, tag)
-	if in.cfg.hooks != nil && !in.passes(HookLocalIn, nil, f, tag) {
+	if in.hooks != nil && !in.passes(HookLocalIn, nil, f, tag) {
 		return
 	}
 	in.emit(fdbSelf, nil, f, tag)
