@@ -20,6 +20,7 @@ type world struct {
 	states []bridge.PortState
 	vstate map[int]bridge.PortState // of VLAN 10 on a port
 	static []bridge.FDBRequest      // Port is filled in by port index: its MAC's last byte says which
+	filter uint32                   // of arbitrary; 0: none
 }
 
 func coin(r *rand.Rand, oneIn int) bool { return r.IntN(oneIn) == 0 }
@@ -31,7 +32,9 @@ func randomWorld(r *rand.Rand) world {
 	w.cfg = bridge.Config{
 		VLANFiltering: coin(r, 2), VLANProtocol: pick(r, frame.TypeDot1Q, frame.TypeDot1AD), Promisc: coin(r, 4),
 		VLANStats: coin(r, 3), GroupFwdMask: uint16(r.Uint32()) &^ 7, NoLinkLocalLearn: coin(r, 4), STPState: r.IntN(5) / 4,
+		WireMode: coin(r, 4),
 	}
+	w.filter = pick(r, 0, 0, r.Uint32())
 	if coin(r, 3) {
 		w.cfg.FDBMaxLearned = 1 + r.Uint32N(4)
 	}
@@ -69,6 +72,9 @@ func (w world) lab(t testing.TB, tagAside bool) *lab {
 	for i, c := range w.ports {
 		c.Caps.TagAside = tagAside
 		l.add(i+1, c)
+	}
+	if w.filter != 0 {
+		require.NoError(t, l.b.SetFilters(l.arbitrary(w.filter)))
 	}
 	for i, s := range w.states {
 		l.set(i+1, bridge.PortAttrs{State: &s})
@@ -238,6 +244,8 @@ func TestExplainIsTrue(t *testing.T) {
 				want.Used++
 			case bridge.Passed:
 				want.Passed++
+			case bridge.Consumed:
+				want.Consumed++
 			case bridge.Drop:
 				want.Dropped[e.Reason]++
 			}

@@ -3,6 +3,8 @@ package bridge_test
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,6 +61,45 @@ func witness(visits *[]string) bridge.Filter {
 // at is a filter that says the same of every frame at one point.
 func at(h bridge.Hook, a bridge.FilterAction) bridge.Filter {
 	return bridge.Filter{Name: "test", Hooks: bridge.Hooks(h), Judge: func(s *bridge.Passage) bridge.Ruling { return a.Because("said the test") }}
+}
+
+// arbitrary is a filter that says and does anything, always the same of the same
+// frame at the same point.
+func (l *lab) arbitrary(seed uint32) bridge.Filter {
+	return bridge.Filter{Name: "arbitrary", Hooks: everyHook, Judge: func(s *bridge.Passage) bridge.Ruling {
+		h := crc32.Update(seed, crc32.IEEETable, s.Frame.AppendWire([]byte(nameOf(s.In)+s.Hook.String()+nameOf(s.Out))))
+		if p := l.p(1 + int(h>>8)%4); p != nil && h%5 == 0 {
+			s.CopyTo(p)
+		}
+		if p, _, ok := s.Lookup(mac(int(h>>16) % 6)); ok && p != nil && p == s.Out && h%3 == 0 {
+			return bridge.FilterDrop.Because("the source of something")
+		}
+		switch h >> 4 % 12 {
+		case 0:
+			return bridge.FilterDrop.Because("")
+		case 1:
+			return bridge.FilterSteal.Because("")
+		case 2:
+			return bridge.FilterPass.Because("")
+		}
+		return bridge.Ruling{}
+	}}
+}
+
+// Filters that let everything through change nothing.
+func TestAcceptChangesNothing(t *testing.T) {
+	properties(t, 100, func(t *testing.T, r *rand.Rand) {
+		w := randomWorld(r)
+		w.filter = 0
+		free, watched := w.lab(t, true), w.lab(t, true)
+		var visits []string
+		require.NoError(t, watched.b.SetFilters(witness(&visits), witness(&visits)))
+		for range 80 {
+			s := w.randomFrame(r)
+			require.Equal(t, brief(free.in(s.port, s.f)), brief(watched.in(s.port, s.f)))
+		}
+		same(t, free, watched, "filters that accept")
+	})
 }
 
 // Which points a frame passes, in which order, and what is known of it there.
