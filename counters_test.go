@@ -80,6 +80,9 @@ func TestCounters(t *testing.T) {
 			counts{rx: 1, rxBytes: 104, tx: 1, txBytes: 100, host: 1, hostBytes: 86, vrx: 1, vrxBytes: 86, vtx: 2, vtxB: 172}},
 		{"VLAN 10, not the host's, promisc: no tx in the VLAN", bridge.Config{VLANFiltering: true, VLANStats: true, Promisc: true}, nil, 1, tag10(bc),
 			counts{rx: 1, rxBytes: 104, tx: 1, txBytes: 100, host: 1, hostBytes: 86, vrx: 1, vrxBytes: 86, vtx: 1, vtxB: 86}},
+		{"VLAN 10 blocked for the host, promisc: it leaves as it would", bridge.Config{VLANFiltering: true, VLANStats: true, Promisc: true, VLANs: bridge.Access(10)},
+			func(l *lab) { require.NoError(l.t, l.b.VLANs().SetState(10, 0, bridge.StateBlocking)) }, 1, tag10(bc),
+			counts{rx: 1, rxBytes: 104, tx: 1, txBytes: 100, host: 1, hostBytes: 86, vrx: 1, vrxBytes: 86, vtx: 2, vtxB: 172}},
 		{"VLAN 10, too long for p2: the VLAN has counted it", filtering, func(l *lab) { require.NoError(l.t, l.p(2).SetMTU(68)) }, 1, tag10(bc),
 			counts{rx: 1, rxBytes: 104, host: 1, hostBytes: 86, vrx: 1, vrxBytes: 86, vtx: 1, vtxB: 86}},
 		{"a VLAN that p1 is not in: dropped before it is counted", filtering, nil, 1, dot1q(bc, 20), counts{rx: 1, rxBytes: 104}},
@@ -112,7 +115,8 @@ func TestCounters(t *testing.T) {
 // A full queue is the driver's to count, an interface that vanished too.
 func TestTxDropped(t *testing.T) {
 	l := newLabN(t, bridge.Config{}, 1)
-	full := &fuzzCable{recorder: newRecorder("p2", l.log), t: t, jammed: true}
+	full := &fuzzCable{recorder: newRecorder("p2", l.log), t: t}
+	full.jammed.Store(true)
 	p, err := l.b.AddPort("p2", full, bridge.PortConfig{})
 	require.NoError(t, err)
 	l.in(1, ether(frame.Broadcast, mac(1)), ether(frame.Broadcast, mac(1)))

@@ -18,7 +18,7 @@ type fdbKey struct {
 }
 
 // config is all that can be read of a bridge, by name and key. "" is the bridge
-// itself.
+// itself. With a nil fdb nothing is known of it, and what depends on it is allowed.
 type config struct {
 	info  bridge.BridgeInfo
 	ports map[string]bridge.PortInfo
@@ -166,7 +166,7 @@ func (a *arrival) barredByPort(typ frame.EtherType) string {
 	case a.dst.IsLinkLocal() && !a.linkLocalForwarded(p.GroupFwdMask):
 		return "a link-local address"
 	}
-	if e, known := a.fdb[fdbKey{a.src, a.vid}]; p.Locked && typ != frame.TypePAE &&
+	if e, known := a.fdb[fdbKey{a.src, a.vid}]; p.Locked && a.fdb != nil && typ != frame.TypePAE &&
 		(!known || e.Port != a.from || e.State == bridge.NUDPermanent || e.Locked) {
 		return "the port is locked"
 	}
@@ -227,7 +227,7 @@ func (a *arrival) forbidsHost() string {
 	switch {
 	case a.from == "":
 		return "the host sent it"
-	case a.dst.IsMulticast(), a.info.Promisc, local && e.State == bridge.NUDPermanent:
+	case a.dst.IsMulticast(), a.info.Promisc, local && e.State == bridge.NUDPermanent, a.fdb == nil:
 		return ""
 	}
 	return "it is not for the host"
@@ -271,7 +271,7 @@ func (a *arrival) forbidsUnicast(dev string, p bridge.PortInfo) string {
 	}
 	at := a.ports[e.Port]
 	switch {
-	case a.dst == a.src: // where it is was just learned
+	case a.dst == a.src, a.fdb == nil: // where it is was just learned, or is not known
 		return ""
 	case !known && (!p.Flood || p.ProxyARP):
 		return "nothing unknown there"
@@ -343,7 +343,7 @@ func (s *session) foretold(e bridge.Explanation, err error, got []string) {
 	for _, o := range e.Out {
 		jammed := o.Dev == "br0" && s.host == nil
 		for i := range s.slots {
-			jammed = jammed || s.slots[i].there && s.slots[i].port.Name() == o.Dev && s.slots[i].cable.jammed
+			jammed = jammed || s.slots[i].there && s.slots[i].port.Name() == o.Dev && s.slots[i].cable.jammed.Load()
 		}
 		if !jammed {
 			want = append(want, o.Dev)

@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,14 +64,19 @@ func among[T any](s *script, of ...T) T { return of[s.n(len(of))] }
 type fuzzCable struct {
 	*recorder
 	t      testing.TB
-	jammed bool
+	jammed atomic.Bool
+	watch  func(dev string, fs []frame.Frame) // sees what is written, before and after; nil: nobody does
 }
 
 func (c *fuzzCable) WriteFrames(fs []frame.Frame) (int, error) {
 	if c.isClosed() {
 		c.t.Errorf("%s was written to after it was closed", c.name)
 	}
-	if c.jammed {
+	if c.watch != nil {
+		c.watch(c.name, fs)
+		defer c.watch(c.name, fs)
+	}
+	if c.jammed.Load() {
 		return 0, bridge.ErrQueueFull
 	}
 	return c.recorder.WriteFrames(fs)
@@ -99,12 +105,24 @@ type session struct {
 	own   map[frame.MAC]bool // addresses of which a request may have changed local entries
 	all   bool               // a flush may have taken any local entry
 
-	events int      // told since the last step
-	steps  []string // what was done, the last few
+	watch  func(dev string, fs []frame.Frame) // of the cables; frames are under way all the time then
+	events int                                // told since the last step
+	steps  []string                           // what was done, the last few
 }
 
 func runScript(t testing.TB, b []byte) {
-	s := &session{script: &script{b}, t: t, log: new(tape), clock: newClock(), own: map[frame.MAC]bool{}}
+	s := newSession(t, b, nil)
+	defer s.end()
+	defer s.b.Watch(func(bridge.Event) { s.events++ })()
+	for len(s.left) > 0 && !t.Failed() {
+		s.step()
+	}
+}
+
+// newSession makes the bridge that a script begins with; watch, if it is not nil,
+// sees what is written to its cables.
+func newSession(t testing.TB, b []byte, watch func(dev string, fs []frame.Frame)) *session {
+	s := &session{script: &script{b}, t: t, log: new(tape), clock: newClock(), own: map[frame.MAC]bool{}, watch: watch}
 	s.limit = 3 + s.n(8)
 	c := bridge.Config{
 		Clock: s.clock.now, Seed: 1, FDBLimit: s.limit, Kernel: bridge.Kernel(s.n(int(bridge.Linux6_18) + 1)),
@@ -114,18 +132,16 @@ func runScript(t testing.TB, b []byte) {
 	var err error
 	s.b, err = bridge.New(c)
 	require.NoError(t, err)
-	defer func() {
-		require.NoError(t, s.b.Close())
-		s.ledgers()
-	}()
-	defer s.b.Watch(func(bridge.Event) { s.events++ })()
 	for i := range fuzzPorts {
 		require.NoError(t, s.addPort(i))
 	}
-	s.attach()
-	for len(s.left) > 0 && !t.Failed() {
-		s.step()
-	}
+	require.NoError(t, s.attach())
+	return s
+}
+
+func (s *session) end() {
+	require.NoError(s.t, s.b.Close())
+	s.ledgers()
 }
 
 // step carries out one step and holds all that must be so afterwards.
@@ -267,7 +283,7 @@ func (s *session) addPort(i int) error {
 		c.Attrs = s.portAttrs()
 	}
 	name := portName(i + 1)
-	cable := &fuzzCable{recorder: newRecorder(name, s.log), t: s.t}
+	cable := &fuzzCable{recorder: newRecorder(name, s.log), t: s.t, watch: s.watch}
 	p, err := s.b.AddPort(name, cable, c)
 	if err != nil && s.slots[i].port == nil { // each slot begins with some port
 		c = bridge.PortConfig{}
@@ -297,7 +313,9 @@ func (s *session) removePort(i int) error {
 	err := s.b.RemovePort(sl.port)
 	sl.there = false
 	s.hold(sl.cable.isClosed(), "the cable of a port that left is open")
-	portBalanced(s.t, sl.port)
+	if s.watch == nil {
+		portBalanced(s.t, sl.port)
+	}
 	return err
 }
 
@@ -335,15 +353,16 @@ func (s *session) cables() (string, bool, error) {
 		return "trace", false, nil
 	default:
 		if sl := &s.slots[s.n(fuzzPorts)]; sl.there {
-			sl.cable.jammed = !sl.cable.jammed
-			return fmt.Sprint("jam ", sl.port.Name(), sl.cable.jammed), false, nil
+			jam := !sl.cable.jammed.Load()
+			sl.cable.jammed.Store(jam)
+			return fmt.Sprint("jam ", sl.port.Name(), jam), false, nil
 		}
 		return "jam nothing", false, nil
 	}
 }
 
 func (s *session) attach() error {
-	c := &fuzzCable{recorder: newRecorder("br0", s.log), t: s.t}
+	c := &fuzzCable{recorder: newRecorder("br0", s.log), t: s.t, watch: s.watch}
 	err := s.b.AttachHost(c, bridge.HostConfig{Caps: bridge.Caps{TagAside: s.yes()}})
 	if err == nil {
 		s.host = c
