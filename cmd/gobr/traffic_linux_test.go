@@ -172,7 +172,7 @@ func (x transfer) once(t *testing.T) (out []byte, err error) {
 	}
 	select {
 	case <-server.is:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		return nil, fmt.Errorf("%s: the server does not listen", x)
 	}
 	args := []string{"-c", x.ip, "-p", fmt.Sprint(x.port), "-t", fmt.Sprint(x.seconds), "-J", "--connect-timeout", "5000"}
