@@ -72,8 +72,9 @@ type rules struct {
 	localVLAN0    bool // fdb_local_vlan_0 is known [6.18]
 
 	// Neighbour suppression. ARP probes and the solicitations of duplicate address
-	// detection are requests like others to 6.1 (6.1.192), and announcements, which
-	// are not answered, to 6.12 and 6.18; when that changed in between is not known.
+	// detection are announcements, which are not answered, to 6.1.176, 6.12.107 and
+	// 6.18.44, and requests like others to 6.1.192: an update of 6.1 changed it, and 6.1
+	// is modelled as it then was.
 	neighProbes  bool // they are announcements [6.2]
 	neighUnicast bool // unicast requests are not answered [6.15]
 }

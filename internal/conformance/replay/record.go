@@ -228,14 +228,11 @@ func (s *Scenario) hasPort(name string) bool {
 }
 
 // gated are the settings whose behaviour is a room of its own (multicast
-// snooping, spanning tree, neighbour suppression, tunnels, backup ports).
-var gated = []string{
-	"backup_port", "mcast_snooping", "neigh_suppress", "proxy_arp", "proxy_arp_wifi", "stp_state", "vlan_tunnel",
-}
+// snooping, spanning tree, tunnels, backup ports).
+var gated = []string{"backup_port", "mcast_snooping", "stp_state", "vlan_tunnel"}
 
-// Needs lists, sorted, which of backup_port, mcast_snooping, neigh_suppress,
-// proxy_arp, proxy_arp_wifi, stp_state and vlan_tunnel the scenario has on at its
-// start, or sets to any value in a step.
+// Needs lists, sorted, which of backup_port, mcast_snooping, stp_state and
+// vlan_tunnel the scenario has on at its start, or sets to any value in a step.
 func (s *Scenario) Needs() []string {
 	var needs []string
 	for _, name := range gated {

@@ -35,15 +35,15 @@ func TestNeeds(t *testing.T) {
 	s := &Scenario{
 		Bridge: Attrs{"mcast_snooping": {Num: 1}, "stp_state": {}},
 		Ports: []Port{
-			{Flags: Attrs{"backup_port": word(""), "proxy_arp": {}, "vlan_tunnel": {}}},
+			{Flags: Attrs{"backup_port": word(""), "learning": {Num: 1}, "vlan_tunnel": {}}},
 			{Flags: Attrs{"backup_port": word("p1")}},
 		},
 		Steps: []Step{
-			{Op: "set-port", Attrs: Attrs{"neigh_suppress": {}}},
+			{Op: "set-port", Attrs: Attrs{"vlan_tunnel": {}}},
 			{Op: "set-bridge", Attrs: Attrs{"ageing_time": {Num: 1}}},
 		},
 	}
-	assert.Equal(t, []string{"backup_port", "mcast_snooping", "neigh_suppress"}, s.Needs())
+	assert.Equal(t, []string{"backup_port", "mcast_snooping", "vlan_tunnel"}, s.Needs())
 	assert.Empty(t, new(Scenario).Needs())
 }
 
