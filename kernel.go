@@ -62,7 +62,7 @@ func ParseKernel(release string) (Kernel, error) {
 
 // rules is one predicate for each behaviour that changed between releases. An
 // attribute that a release does not know it takes and ignores, as the recordings
-// show for MAB; only an unknown option bit is refused.
+// show for MAB; only an unknown option bit, or option of a VLAN, is refused.
 type rules struct {
 	mab           bool // MAB is known [6.2]
 	maxGroups     bool // mcast_max_groups is known [6.3]

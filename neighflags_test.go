@@ -298,3 +298,25 @@ func TestNeighVLANSuppressRefusals(t *testing.T) {
 	old := newLabN(t, bridge.Config{Kernel: bridge.Linux6_3}, 1)
 	assert.ErrorIs(t, old.p(1).VLANs().SetNeighSuppress(1, 0, true), bridge.EINVAL)
 }
+
+// Where the rules change.
+func TestNeighboursByRelease(t *testing.T) {
+	unicast := arp{dst: neighMAC(2), src: neighMAC(1), sender: ip4(1), target: ip4(2)}.frame()
+	probe := arp{src: neighMAC(1), sender: netip.IPv4Unspecified(), target: ip4(2)}.frame()
+	for _, c := range []struct {
+		k              bridge.Kernel
+		probe, unicast bool // answered
+	}{
+		{bridge.Linux6_1, true, true}, {bridge.Linux6_2, false, true}, {bridge.Linux6_14, false, true},
+		{bridge.Linux6_15, false, false}, {bridge.KernelNewest, false, false},
+	} {
+		l := neighLab(t, bridge.Config{Kernel: c.k}, new(bridge.HostTable))
+		l.set(2, bridge.PortAttrs{NeighSuppress: on()})
+		assert.Equal(t, c.probe, len(wires(l.in(1, probe), "p1")) == 1, "%v: probe", c.k)
+		assert.Equal(t, c.unicast, len(wires(l.in(1, unicast), "p1")) == 1, "%v: unicast", c.k)
+	}
+	old := newLabN(t, bridge.Config{Kernel: bridge.Linux6_3}, 1)
+	old.set(1, bridge.PortAttrs{NeighVLANSuppress: on()})
+	assert.False(t, old.p(1).Info().NeighVLANSuppress, "not known to 6.3, and ignored")
+	require.NoError(t, newLabN(t, bridge.Config{Kernel: bridge.Linux6_4}, 1).p(1).VLANs().SetNeighSuppress(1, 0, true))
+}
