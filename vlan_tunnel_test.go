@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -53,6 +54,17 @@ func (k *keeper) took() []string {
 	return got
 }
 
+// foretold is what Explain says a device's cable will take.
+func foretold(e bridge.Explanation, dev string) []string {
+	lines := []string{}
+	for _, o := range e.Out {
+		if o.Dev == dev {
+			lines = append(lines, tookLine(o.Frame))
+		}
+	}
+	return lines
+}
+
 func tookLine(f frame.Frame) string {
 	return fmt.Sprintf("tunnel %d nexthop %d: %x", f.Tunnel, f.Nexthop, f.AppendWire(nil))
 }
@@ -79,6 +91,7 @@ func TestVLANTunnelEgress(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, TagAside %v", c.name, caps.TagAside), func(t *testing.T) {
 				l, k := tunnelLab(t, bridge.Config{VLANFiltering: true}, caps)
 				before := wireOf(c.f)
+				assert.Equal(t, []string{tookLine(c.want)}, foretold(l.p(1).Explain(c.f), "p2"))
 				require.NoError(t, l.p(1).Receive(c.f))
 				assert.Equal(t, []string{tookLine(c.want)}, k.took())
 				assert.Equal(t, before, wireOf(c.f))
@@ -165,13 +178,16 @@ func TestVLANTunnelIngress(t *testing.T) {
 			if c.setup != nil {
 				c.setup(l)
 			}
+			want := foretold(l.p(2).Explain(c.f), "p3")
 			require.NoError(t, l.p(2).Receive(c.f))
 			if c.vid == 0 {
+				assert.Empty(t, want)
 				assert.Empty(t, plain.got)
 				assert.EqualValues(t, 1, l.ingress(2).Dropped[bridge.DropVLANIngress])
 				return
 			}
-			assert.Equal(t, []string{tookLine(c.out)}, plain.took())
+			assert.Equal(t, want, plain.took())
+			assert.Equal(t, []string{tookLine(c.out)}, want)
 			assert.Equal(t, "p2", l.where(mac(2), c.vid))
 			balanced(t, l.b)
 		})
@@ -371,6 +387,42 @@ func TestVLANTunnelModel(t *testing.T) {
 	require.NoError(t, v.AddTunnel(bridge.VLANTunnel{VID: 1, End: 4094, ID: 1 << 24}))
 	require.Len(t, v.Tunnels(), 4094)
 	require.Equal(t, bridge.VLANTunnel{VID: 4094, ID: 1<<24 + 4093}, v.Tunnels()[4093])
+}
+
+// While frames pass mappings come and go: each frame is wholly under one or the other,
+// and once DeleteTunnel has returned none is under the old one.
+func TestVLANTunnelUnderTraffic(t *testing.T) {
+	l, _ := tunnelLab(t, bridge.Config{VLANFiltering: true}, bridge.Caps{TagAside: true})
+	l.forget()
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	for n := 1; n <= 2; n++ {
+		in := l.p(n).Input()
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-done:
+					return
+				default:
+					_ = in.Receive([]frame.Frame{tunnel(ether(mac(900), mac(100*n+i%50)), 10010), dot1q(ether(mac(901), mac(100*n)), 10)})
+				}
+			}
+		})
+	}
+	v := l.p(2).VLANs()
+	for range 50 {
+		require.NoError(t, v.DeleteTunnel(10, 0))
+		_, err := l.b.FDB().Flush(bridge.FDBFlush{VID: new(frame.VID(10)), Port: l.p(2)})
+		require.NoError(t, err)
+		for i := range 50 {
+			e, ok := l.b.FDB().Lookup(mac(200+i), 10)
+			require.False(t, ok && e.Port == "p2" && i != 0, "learned in VLAN 10 by a tunnel that is not mapped")
+		}
+		require.NoError(t, v.AddTunnel(bridge.VLANTunnel{VID: 10, ID: 10010}))
+	}
+	close(done)
+	wg.Wait()
+	balanced(t, l.b)
 }
 
 // No allocation for a frame that comes by a tunnel or leaves by one.
