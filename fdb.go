@@ -42,8 +42,9 @@ import (
 //
 // The table is cut into segments by the leading bits of the hash, so that it grows
 // and shrinks a few hundred entries at a time, and so that whoever goes through all
-// of it holds the lock for one segment at a time. What lookup does not need lies in
-// a second, cold array of each segment.
+// of it holds the lock for one segment at a time. What lookup does not need, when an
+// entry last was a destination and its neighbours in the list of its port, lies in
+// cold arrays of each segment.
 //
 // Lookup does not test the age: as in Linux an expired entry forwards until the
 // collector has been there.
@@ -116,7 +117,7 @@ func (v fdbVal) nud(now, hold stamp) NUDState {
 // A stamp is milliseconds since the bridge was made.
 type stamp int64
 
-// used is s in the unit of fdbCold.used, which wraps after 497 days.
+// used is s in the unit of fdbSegment.used, which wraps after 497 days.
 func (s stamp) used() uint32 { return uint32(s / 10) }
 
 // stampOf holds d to what the 40 bits of an entry can say, 34 years, less room to add
@@ -178,7 +179,7 @@ func (f *FDB) find(k uint64) (at fdbAt, key uint64, v fdbVal, ok bool) {
 // insertLocked adds an entry that is not there.
 func (f *FDB) insertLocked(k uint64, v fdbVal) {
 	at := f.placeLocked(k, v)
-	at.cold().used.Store(v.updated().used())
+	at.used().Store(v.updated().used())
 	f.live++
 	f.countLocked(v, +1)
 	if v.has(fdbLearned) {

@@ -57,7 +57,7 @@ func (f *FDB) dropPort(p *Port) {
 // linkLocked puts a learned entry at the end of the list of a port.
 func (f *FDB) linkLocked(at fdbAt, port int) {
 	fp, id := f.ports[port], at.id()
-	at.cold().prev, at.cold().next = fp.last, fdbNone
+	at.links().prev, at.links().next = fp.last, fdbNone
 	f.setNextLocked(fp, fp.last, id)
 	fp.last = id
 	fp.learned++
@@ -65,7 +65,7 @@ func (f *FDB) linkLocked(at fdbAt, port int) {
 }
 
 func (f *FDB) unlinkLocked(at fdbAt, port int) {
-	fp, c := f.ports[port], at.cold()
+	fp, c := f.ports[port], at.links()
 	f.setNextLocked(fp, c.prev, c.next)
 	f.setPrevLocked(fp, c.next, c.prev)
 	fp.learned--
@@ -74,8 +74,8 @@ func (f *FDB) unlinkLocked(at fdbAt, port int) {
 
 // relinkLocked follows an entry to another place of the table.
 func (f *FDB) relinkLocked(from, to fdbAt, port int) {
-	fp, c := f.ports[port], from.cold()
-	to.cold().prev, to.cold().next = c.prev, c.next
+	fp, c := f.ports[port], from.links()
+	to.links().prev, to.links().next = c.prev, c.next
 	f.setNextLocked(fp, c.prev, to.id())
 	f.setPrevLocked(fp, c.next, to.id())
 }
@@ -84,7 +84,7 @@ func (f *FDB) setNextLocked(fp *fdbPort, of, to fdbID) {
 	if of == fdbNone {
 		fp.first = to
 	} else {
-		f.place(of).cold().next = to
+		f.place(of).links().next = to
 	}
 }
 
@@ -92,7 +92,7 @@ func (f *FDB) setPrevLocked(fp *fdbPort, of, to fdbID) {
 	if of == fdbNone {
 		fp.last = to
 	} else {
-		f.place(of).cold().prev = to
+		f.place(of).links().prev = to
 	}
 }
 
@@ -149,7 +149,7 @@ func (f *FDB) victimLocked(fp *fdbPort) (at fdbAt, spared int) {
 		if spared == fdbSpared || !at.slot().load().has(fdbSeen) {
 			return at, spared
 		}
-		id = at.cold().next
+		id = at.links().next
 	}
 	return f.place(fp.first), spared // all were seen
 }
@@ -180,13 +180,13 @@ func (f *FDB) evictLocked(fp *fdbPort, dry bool) (k uint64) {
 
 // toEndLocked makes the first of a port's list the last.
 func (f *FDB) toEndLocked(fp *fdbPort, at fdbAt) {
-	c := at.cold()
+	c := at.links()
 	if c.next == fdbNone {
 		return
 	}
-	f.place(c.next).cold().prev = fdbNone
+	f.place(c.next).links().prev = fdbNone
 	fp.first = c.next
 	c.prev, c.next = fp.last, fdbNone
-	f.place(fp.last).cold().next = at.id()
+	f.place(fp.last).links().next = at.id()
 	fp.last = at.id()
 }

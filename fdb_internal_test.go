@@ -55,7 +55,7 @@ func (f *FDB) tableBytes() (perEntry float64, live int) {
 	n := uintptr(len(f.dir.Load().segs))*8 + uintptr(cap(f.segments))*8
 	for _, s := range f.segments {
 		if s != nil {
-			n += unsafe.Sizeof(*s) + uintptr(len(s.slots))*unsafe.Sizeof(s.slots[0]) + uintptr(len(s.cold))*unsafe.Sizeof(s.cold[0])
+			n += unsafe.Sizeof(*s) + uintptr(len(s.slots))*unsafe.Sizeof(s.slots[0]) + uintptr(len(s.used))*unsafe.Sizeof(s.used[0]) + uintptr(len(s.links))*unsafe.Sizeof(s.links[0])
 		}
 	}
 	return float64(n) / float64(f.live), f.live
@@ -112,9 +112,9 @@ func checkFDB(t testing.TB, f *FDB) {
 		require.Same(t, p, f.fullest[p.rank])
 		require.True(t, p.rank == 0 || f.fullest[(p.rank-1)/2].learned >= p.learned, "the heap")
 		count, prev := 0, fdbNone
-		for id := p.first; id != fdbNone; id = f.place(id).cold().next {
+		for id := p.first; id != fdbNone; id = f.place(id).links().next {
 			at := f.place(id)
-			require.Equal(t, prev, at.cold().prev)
+			require.Equal(t, prev, at.links().prev)
 			v := at.slot().load()
 			require.True(t, v.port() == n && v.has(fdbLearned) && !v.has(fdbDead))
 			prev = id

@@ -217,7 +217,7 @@ func (in *Input) hit() {
 	if in.dry != nil {
 		return
 	}
-	if u, now := &in.dst.at.cold().used, in.now.used(); u.Load() != now {
+	if u, now := in.dst.at.used(), in.now.used(); u.Load() != now {
 		u.Store(now)
 	}
 }

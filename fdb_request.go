@@ -236,7 +236,7 @@ func (f *FDB) external(port int, r FDBRequest, vid frame.VID) {
 		return
 	}
 	if old.has(fdbExtern) {
-		at.cold().used.Store(now.used())
+		at.used().Store(now.used())
 	}
 	v := old.to(port).at(max(now, old.updated()))&^(fdbLearned|fdbLocked) | flags
 	f.replaceLocked(at, v)
@@ -274,7 +274,7 @@ func (x *fdbTx) put(r FDBRequest, vid frame.VID) error {
 		f.post(EventFDBAdd, k, v)
 		return nil
 	}
-	at.cold().used.Store(now.used())
+	at.used().Store(now.used())
 	v := (old &^ fdbFlags).to(port) | r.flags(old)
 	const shown = fdbSticky | fdbLocked | fdbNotify | fdbInactive
 	changed := old.port() != port || old.nud(now, x.cfg.hold) != r.State || (old ^ v).has(shown)
@@ -393,7 +393,7 @@ func (f *FDB) Lookup(mac frame.MAC, vid frame.VID) (FDBEntry, bool) {
 	if !ok {
 		return FDBEntry{}, false
 	}
-	return fdbCopy{k, v, at.cold().used.Load()}.entry(f.b.stamp(), f.b.cfg.Load()), true
+	return fdbCopy{k, v, at.used().Load()}.entry(f.b.stamp(), f.b.cfg.Load()), true
 }
 
 // Len is the number of entries, local ones included.

@@ -119,7 +119,7 @@ func (f *FDB) All() iter.Seq[FDBEntry] {
 		now, cfg := f.b.stamp(), f.b.cfg.Load()
 		copies := make([]fdbCopy, 0, f.Len())
 		f.sweep(func(at fdbAt, k uint64, v fdbVal) {
-			copies = append(copies, fdbCopy{k, v, at.cold().used.Load()})
+			copies = append(copies, fdbCopy{k, v, at.used().Load()})
 		}, nil)
 		slices.SortFunc(copies, func(a, b fdbCopy) int { return cmp.Compare(a.k, b.k) })
 		for _, c := range copies {

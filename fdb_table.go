@@ -4,15 +4,16 @@ import "sync/atomic"
 
 // The memory of the FDB. The table is a directory of segments, chosen by the
 // leading bits of the hash (extendible hashing). A segment that fills is made anew
-// a third larger, or split in two once it is at its largest; two neighbours that
+// a quarter larger, or split in two once it is at its largest; two neighbours that
 // have become small are joined. Each such step moves the entries of one segment, so
 // a writer never holds the lock for long, however large the table is, and none of
 // it stops readers: the new segments are filled before they are published, and the
 // old one then has all its slots marked dead, so that a reader that still stands in
 // it, or comes back to it by a hint, finds nothing there and looks again.
 //
-// A segment is at least 7/16 full once its entries were deleted by a sweep, and
-// 3/4 at most: at 28 bytes a slot an address takes 37 to 64 bytes.
+// A segment is 5/8 full at most, so that searches are short, and 7/16 at least, also
+// after a sweep or a request deleted entries: at 28 bytes a slot an address takes 45
+// to 64 bytes.
 
 const (
 	fdbSlotBits = 10
@@ -21,21 +22,24 @@ const (
 
 	// Two neighbours with so few entries between them are joined. It is half of what
 	// the largest segment holds, so that a joined one is not split again at once.
-	fdbJoin = fdbMaxSlots * 5 / 16
+	fdbJoin = fdbMaxSlots / 4
 )
 
 // fdbSegment is a part of the table. It always has an empty slot, so that every
 // search ends.
 type fdbSegment struct {
 	slots   []fdbSlot
-	retired atomic.Bool // others have taken its place; its slots are dead
-	cold    []fdbCold
+	used    []atomic.Uint32 // when the entry last was a destination, in 10 ms
+	retired atomic.Bool     // others have taken its place; its slots are dead
 
 	// Guarded by FDB.mu.
+	links      []fdbLinks
 	number     uint32 // of FDB.segments
 	depth      uint   // how many leading bits of the hash its entries share
 	prefix     uint64 // those bits, and zeros
 	live, dead int
+
+	_ [8]byte // makes it 128 bytes: what readers need is in one cache line
 }
 
 type fdbSlot struct {
@@ -46,12 +50,8 @@ type fdbSlot struct {
 func (s *fdbSlot) load() fdbVal   { return fdbVal(s.val.Load()) }
 func (s *fdbSlot) store(v fdbVal) { s.val.Store(uint64(v)) }
 
-// fdbCold is what is known of the entry in the slot of the same number, and not
-// needed to look it up.
-type fdbCold struct {
-	used       atomic.Uint32 // when it last was a destination, in 10 ms
-	prev, next fdbID         // in the list of its port, if it is learned; guarded by FDB.mu
-}
+// fdbLinks are the neighbours of an entry in the list of its port, if it is learned.
+type fdbLinks struct{ prev, next fdbID }
 
 // fdbAt is a place in the table, valid until FDB.mu is released.
 type fdbAt struct {
@@ -59,9 +59,10 @@ type fdbAt struct {
 	i   uint32
 }
 
-func (a fdbAt) slot() *fdbSlot { return &a.seg.slots[a.i] }
-func (a fdbAt) cold() *fdbCold { return &a.seg.cold[a.i] }
-func (a fdbAt) id() fdbID      { return fdbID(a.seg.number<<fdbSlotBits | a.i) }
+func (a fdbAt) slot() *fdbSlot       { return &a.seg.slots[a.i] }
+func (a fdbAt) used() *atomic.Uint32 { return &a.seg.used[a.i] }
+func (a fdbAt) links() *fdbLinks     { return &a.seg.links[a.i] }
+func (a fdbAt) id() fdbID            { return fdbID(a.seg.number<<fdbSlotBits | a.i) }
 
 // fdbID names a place in four bytes.
 type fdbID uint32
@@ -119,13 +120,13 @@ func (s *fdbSegment) find(k, h uint64) (slot uint32, key uint64, v fdbVal, ok bo
 // last is the highest hash whose entry belongs here.
 func (s *fdbSegment) last() uint64 { return s.prefix | ^uint64(0)>>s.depth }
 
-// fdbSlotsFor is how many slots n entries get: of the sizes 4, 5, 6 and 7 times a
-// power of two the first that they fill to five eighths at most. An eighth or more
-// is filled before the next time.
+// fdbSlotsFor is how many slots n entries get: of the sizes 8, 9, 10 and so on to 15
+// times a power of two the first that they fill to a half at most. An eighth of it
+// or more is filled before the next time.
 func fdbSlotsFor(n int) int {
-	for unit := fdbMinSlots / 4; ; unit *= 2 {
-		for size := 4 * unit; size < 8*unit; size += unit {
-			if n*8 <= size*5 {
+	for unit := fdbMinSlots / 8; ; unit *= 2 {
+		for size := 8 * unit; size < 16*unit; size += unit {
+			if n*2 <= size {
 				return size
 			}
 		}
@@ -135,7 +136,7 @@ func fdbSlotsFor(n int) int {
 // newSegmentLocked makes a segment with room for n entries, not published yet.
 func (f *FDB) newSegmentLocked(depth uint, prefix uint64, n int) *fdbSegment {
 	size := fdbSlotsFor(n)
-	s := &fdbSegment{slots: make([]fdbSlot, size), cold: make([]fdbCold, size), depth: depth, prefix: prefix}
+	s := &fdbSegment{slots: make([]fdbSlot, size), used: make([]atomic.Uint32, size), links: make([]fdbLinks, size), depth: depth, prefix: prefix}
 	if last := len(f.free) - 1; last >= 0 {
 		s.number, f.free = f.free[last], f.free[:last]
 		f.segments[s.number] = s
@@ -174,7 +175,7 @@ func (f *FDB) retireLocked(s *fdbSegment) {
 func (f *FDB) placeLocked(k uint64, v fdbVal) fdbAt {
 	h := f.hash(k)
 	s := f.dir.Load().segment(h)
-	for (s.live+s.dead+1)*4 > len(s.slots)*3 {
+	for (s.live+s.dead+1)*8 > len(s.slots)*5 {
 		f.makeRoomLocked(s)
 		s = f.dir.Load().segment(h)
 	}
@@ -203,9 +204,6 @@ func (f *FDB) placeLocked(k uint64, v fdbVal) fdbAt {
 // makeRoomLocked rids a segment of its tombstones, makes it larger, or splits it.
 func (f *FDB) makeRoomLocked(s *fdbSegment) {
 	want := s.live + 1
-	if s.dead < s.live/8 {
-		want += s.live / 8 // it is growing: by a third at a time
-	}
 	if fdbSlotsFor(want) <= fdbMaxSlots {
 		f.resizeLocked(s, want)
 		return
@@ -224,8 +222,8 @@ func (f *FDB) makeRoomLocked(s *fdbSegment) {
 	if d := f.dir.Load(); d.depth() == s.depth {
 		f.setDepthLocked(s.depth + 1)
 	}
-	lo := f.newSegmentLocked(s.depth+1, s.prefix, n[0]+n[0]/8)
-	hi := f.newSegmentLocked(s.depth+1, s.prefix|bit, n[1]+n[1]/8)
+	lo := f.newSegmentLocked(s.depth+1, s.prefix, n[0])
+	hi := f.newSegmentLocked(s.depth+1, s.prefix|bit, n[1])
 	f.transplantLocked(s, lo, hi)
 	f.publishLocked(lo)
 	f.publishLocked(hi)
@@ -304,7 +302,7 @@ func (f *FDB) transplantLocked(s, lo, hi *fdbSegment) {
 		to.slots[j].key.Store(k)
 		to.live++
 		from, at := fdbAt{s, uint32(i)}, fdbAt{to, j}
-		at.cold().used.Store(from.cold().used.Load())
+		at.used().Store(from.used().Load())
 		if v.has(fdbLearned) {
 			f.relinkLocked(from, at, v.port())
 		}
