@@ -11,7 +11,8 @@ import (
 // Where filters are asked. Frames that the bridge makes itself have rows of their
 // own in Linux: a BPDU passes HookLocalOut and is then handed to the cable (emit),
 // an IGMP or MLD query passes HookLocalOut, then is held against the MTU (forwardable); an
-// answer to an ARP request or a neighbour solicitation passes none. None of them passes HookPostRouting.
+// answer to an ARP request or a neighbour solicitation passes none. None of them
+// passes HookPostRouting.
 
 // hooks is the filters of each point; a config without filters has none.
 type hooks [numHooks][]hooked
