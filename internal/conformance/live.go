@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"github.com/ddfb540f/bridge/internal/conformance/live"
 	"github.com/ddfb540f/bridge/internal/conformance/random"
 	"github.com/ddfb540f/bridge/internal/conformance/replay"
+	"github.com/ddfb540f/bridge/internal/conformance/vm"
 )
 
 // A recorder performs scenarios on a kernel's bridge and writes down what it does.
@@ -24,7 +26,8 @@ type recorder interface {
 type comparison struct {
 	kernel   recorder
 	features live.Features
-	workers  int // that ask the kernel at the same time
+	workers  int    // that ask the kernel at the same time
+	close    func() // once all is done
 
 	stdout, stderr io.Writer
 }
@@ -210,5 +213,20 @@ func onThisKernel(stdout, stderr io.Writer) (*comparison, error) {
 		return nil, err
 	}
 	// The kernel often waits while it makes and takes down namespaces.
-	return &comparison{k, k.Features, 4 * runtime.GOMAXPROCS(0), stdout, stderr}, nil
+	return &comparison{
+		kernel: k, features: k.Features, workers: 4 * runtime.GOMAXPROCS(0), close: func() {},
+		stdout: stdout, stderr: stderr,
+	}, nil
+}
+
+// inMachines compares with the bridge of a virtual machine's kernel.
+func inMachines(stdout, stderr io.Writer) (*comparison, error) {
+	m, err := vm.Open(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	return &comparison{
+		kernel: m, features: m.Features, workers: 1 + runtime.GOMAXPROCS(0), close: func() { m.Close() },
+		stdout: stdout, stderr: stderr,
+	}, nil
 }

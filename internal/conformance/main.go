@@ -25,6 +25,7 @@ import (
 	"strings"
 
 	"github.com/ddfb540f/bridge/internal/conformance/replay"
+	"github.com/ddfb540f/bridge/internal/conformance/vm"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -35,8 +36,8 @@ func flags(stderr io.Writer) (fl *flag.FlagSet, verbose, docs *bool, family *str
 	fl.SetOutput(stderr)
 	fl.Usage = func() {
 		fmt.Fprintln(stderr, "usage: conformance [-v] [-docs] [-family NAME] PATH...\n"+
-			"       conformance -live [-v] [-family NAME] PATH...\n"+
-			"       conformance -live -random N [-seed S] [-without NAME,...] [-v]")
+			"       conformance -live | -vm [-v] [-family NAME] PATH...\n"+
+			"       conformance -live | -vm -random N [-seed S] [-without NAME,...] [-v]")
 		fl.PrintDefaults()
 	}
 	verbose = fl.Bool("v", false, "print the first difference of each failing scenario")
@@ -55,7 +56,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 0
 	case err != nil:
 		return 2
-	case (len(paths) == 0) == (l.random == 0) || l.random != 0 && !l.live:
+	case l.guest:
+		vm.Guest()
+		return 0
+	case (len(paths) == 0) == (l.random == 0) || l.random != 0 && !l.live && !l.vm:
 		fl.Usage()
 		return 2
 	}
@@ -64,7 +68,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	scenarios := chosen(read(paths, stderr), *family, stderr)
 	switch {
-	case l.live:
+	case l.live || l.vm:
 		return l.run(stdout, stderr, func(c *comparison) int { return c.recordings(scenarios, *verbose) })
 	case *docs:
 		found := make([]*replay.Difference, len(scenarios))

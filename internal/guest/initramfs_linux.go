@@ -30,7 +30,7 @@ func Prepare(k *Kernel) (*Software, error) {
 	if err != nil {
 		return nil, err
 	}
-	modules, err := k.load()
+	modules, err := k.load(drivers)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,13 @@ func Prepare(k *Kernel) (*Software, error) {
 	if err := addBusybox(&a); err != nil {
 		return nil, err
 	}
+	return hold(image, &a)
+}
+
+// hold keeps a kernel and an archive in memory.
+func hold(image []byte, a *archive) (*Software, error) {
 	var s Software
+	var err error
 	if s.kernel, err = inMemory("kernel", image); err != nil {
 		return nil, err
 	}

@@ -73,8 +73,8 @@ type module struct {
 	data []byte
 }
 
-// load reads the drivers and what they need, each behind all that it needs itself.
-func (k *Kernel) load() (order []module, err error) {
+// load reads modules and what they need, each behind all that it needs itself.
+func (k *Kernel) load(names []string) (order []module, err error) {
 	seen := make(map[string]bool)
 	var need func(name string) error
 	need = func(name string) error {
@@ -101,7 +101,7 @@ func (k *Kernel) load() (order []module, err error) {
 		order = append(order, module{name, data})
 		return nil
 	}
-	for _, d := range drivers {
+	for _, d := range names {
 		if err := need(d); err != nil {
 			return nil, err
 		}

@@ -81,7 +81,7 @@ func TestKernel(t *testing.T) {
 	k, err := FindKernel(root)
 	require.NoError(t, err)
 	assert.Equal(t, filepath.Join(root, "boot/vmlinuz-6.1-new"), k.image)
-	modules, err := k.load()
+	modules, err := k.load(drivers)
 	require.NoError(t, err)
 	var names []string
 	for _, m := range modules {
@@ -91,7 +91,7 @@ func TestKernel(t *testing.T) {
 	assert.Equal(t, []string{"e1000", "virtio", "virtio_pci", "net_failover", "virtio_net"}, names)
 
 	write(t, k.modules["virtio"], []byte("no module"))
-	_, err = k.load()
+	_, err = k.load(drivers)
 	assert.ErrorContains(t, err, k.modules["virtio"])
 }
 

@@ -140,6 +140,8 @@ const (
 	vlanInfoUntagged = 1 << 2
 	vlanInfoBegin    = 1 << 3
 	vlanInfoEnd      = 1 << 4
+
+	vlanInfoOnlyOptions = 1 << 6
 )
 
 // vlanStats are the counters in an entry's statistics by their attributes.

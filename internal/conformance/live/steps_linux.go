@@ -236,12 +236,12 @@ func (l *lab) vlan(kind uint16, name string, vid, end, flags uint16) error {
 	return l.nl.Do(m)
 }
 
-// vlanSet changes options of VLANs (RTM_NEWVLAN).
+// vlanSet changes options of VLANs that are there (RTM_NEWVLAN).
 func (l *lab) vlanSet(t *replay.Step) error {
 	m := rtnl.New(unix.RTM_NEWVLAN, 0, vlanMsg(l.index(t.Port)))
 	var failed error
 	m.Nest(vlandbEntry|rtnl.Nested, func() {
-		m.Bytes(entryInfo, slices.Concat(native16(0), native16(t.VID)))
+		m.Bytes(entryInfo, slices.Concat(native16(vlanInfoOnlyOptions), native16(t.VID)))
 		if t.VIDEnd != 0 {
 			m.U16(entryRange, t.VIDEnd)
 		}
