@@ -208,7 +208,10 @@ type PortAttrs struct {
 	VLANTunnel      *bool
 	BackupNexthopID *uint32
 
-	FDBFlush bool // remove the port's entries that are neither static nor extern_learn
+	// FDBFlush removes the port's entries that are neither static nor extern_learn. As
+	// `ip link set ... type bridge_slave fdb_flush` does, it also has the carrier looked at,
+	// which enables a port that was disabled by hand.
+	FDBFlush bool
 
 	// Kept, checked and dumped; their effect is not built yet.
 	Guard              *bool // BPDU guard

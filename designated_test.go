@@ -74,6 +74,40 @@ func TestDesignatedBridgeOfDisabledPort(t *testing.T) {
 	assert.Equal(t, l.p(2).Info().PortID, l.p(2).Info().DesignatedPort)
 }
 
+func TestVLANStateOfPortThatLeft(t *testing.T) {
+	l := newLabN(t, bridge.Config{}, 2)
+	p := l.p(2)
+	assert.ErrorIs(t, p.VLANs().SetState(1, 0, bridge.StateBlocking+1), bridge.EINVAL)
+	assert.ErrorIs(t, p.VLANs().SetState(1, 2, bridge.StateBlocking+1), bridge.ENOENT, "the VLANs come first")
+	require.NoError(t, l.b.RemovePort(p))
+	assert.ErrorIs(t, p.VLANs().Add(bridge.VLAN{VID: 2}), bridge.EOPNOTSUPP)
+	assert.ErrorIs(t, p.VLANs().SetState(1, 0, bridge.StateForwarding), bridge.EINVAL)
+}
+
+func TestFlushEnablesDisabledPort(t *testing.T) {
+	l := newLabN(t, bridge.Config{}, 2)
+	l.set(2, bridge.PortAttrs{State: new(bridge.StateDisabled)})
+	l.set(2, bridge.PortAttrs{FDBFlush: true})
+	assert.Equal(t, bridge.StateForwarding, l.p(2).Info().State)
+}
+
+func TestPassUpWhileTheBridgeIsDown(t *testing.T) {
+	l := newLabN(t, bridge.Config{}, 2)
+	require.NoError(t, l.b.SetUp(false))
+	l.set(2, bridge.PortAttrs{State: new(bridge.StateForwarding)})
+	assert.Empty(t, l.out(2, ether(frame.Broadcast, mac(1))))
+	s := l.b.Stats()
+	assert.Equal(t, uint64(1), s.RxPackets, "the device counts it all the same")
+	assert.Equal(t, uint64(1), s.Egress.Refused[bridge.DropHostDown])
+}
+
+func TestDeleteInVLANOfOthers(t *testing.T) {
+	l := newLabN(t, bridge.Config{}, 2)
+	require.NoError(t, l.p(2).VLANs().Add(bridge.VLAN{VID: 10}))
+	assert.ErrorIs(t, l.b.FDB().Delete(nil, mac(1), new(frame.VID(10))), bridge.ENOENT)
+	assert.ErrorIs(t, l.b.FDB().Delete(nil, mac(1), new(frame.VID(11))), bridge.EINVAL)
+}
+
 func TestHostRefusals(t *testing.T) {
 	l := newLabN(t, bridge.Config{}, 2)
 	long := func(tpid uint16) frame.Frame {

@@ -121,10 +121,14 @@ func (f *FDB) Update(r FDBRequest) error {
 
 // Delete removes the entry of mac on p (nil: the bridge itself), whatever it is, in
 // one VLAN, or with a nil vid at VLAN 0 and in every VLAN of the port. Errors:
-// ENOENT, EINVAL (a bad VID, or a VLAN that the port is not in), EOPNOTSUPP.
+// ENOENT, EINVAL (a bad VID, or a VLAN that the port is not in; for the bridge itself:
+// that no device is in), EOPNOTSUPP.
 func (f *FDB) Delete(p *Port, mac frame.MAC, vid *frame.VID) error {
 	return f.request("fdb del", p, vid, func(x *fdbTx) error {
 		found := false
+		if p == nil && vid != nil && !x.cfg.self.has(*vid) && x.cfg.masters.has(*vid) { // a record, but no member
+			return x.refuse(ENOENT, "no such entry")
+		}
 		err := x.each(func(v frame.VID) error {
 			found = f.remove(num(p), mac, v) || found
 			return nil

@@ -249,6 +249,13 @@ func (in *Input) passFrameUp(f *frame.Frame) {
 		}
 		return
 	}
+	if !in.cfg.info.Up { // a port may have been set to forward all the same
+		in.noteReason(ProbePassUp, nil, f, Dropped, DropHostDown)
+		if in.dry == nil {
+			in.b.host.tx.refuse(1, DropHostDown)
+		}
+		return
+	}
 	in.noteTag(ProbePassUp, nil, tag)
 	if in.hooks != nil && !in.passes(HookLocalIn, nil, f, tag) {
 		return

@@ -326,7 +326,7 @@ func TestRefusalVLAN(t *testing.T) {
 		refusal{"port has left: add", func(_ *lab, g *bridge.Port) error { return g.VLANs().Add(bridge.VLAN{VID: 5}) }, bridge.EOPNOTSUPP, "p4"},
 		refusal{"port has left: delete", func(_ *lab, g *bridge.Port) error { return g.VLANs().Delete(1, 0) }, bridge.EOPNOTSUPP, "p4"},
 		refusal{"port has left: set", func(_ *lab, g *bridge.Port) error { return g.VLANs().Set(nil) }, bridge.EOPNOTSUPP, "p4"},
-		refusal{"port has left: state", func(_ *lab, g *bridge.Port) error { return g.VLANs().SetState(1, 0, bridge.StateBlocking) }, bridge.EOPNOTSUPP, "p4"},
+		refusal{"port has left: state", func(_ *lab, g *bridge.Port) error { return g.VLANs().SetState(1, 0, bridge.StateBlocking) }, bridge.EINVAL, "p4"},
 	))
 	l := newLabN(t, bridge.Config{STPState: 1}, 1)
 	assertRefused(t, l.p(1).VLANs().SetState(1, 0, bridge.StateBlocking), bridge.EBUSY, "p1")

@@ -86,7 +86,7 @@ func (v *VLANFilter) Tunnels() []VLANTunnel {
 
 // changeTunnels is change for what only a port with VLANTunnel can do.
 func (v *VLANFilter) changeTunnels(op string, t VLANTunnel, fn func(x *tx, d vlanDev) error) error {
-	return v.change(op, func(x *tx, d vlanDev) error {
+	return v.change(op, EOPNOTSUPP, func(x *tx, d vlanDev) error {
 		if v.p == nil {
 			return x.refuse(EINVAL, "the bridge's own device is no tunnel")
 		}

@@ -17,11 +17,12 @@ func (b *Bridge) VLANs() *VLANFilter { return &VLANFilter{b, nil} }
 // VLANs is the VLAN table of the port.
 func (p *Port) VLANs() *VLANFilter { return &VLANFilter{p.b, p} }
 
-// change runs fn in a transaction on the device's group.
-func (v *VLANFilter) change(op string, fn func(x *tx, d vlanDev) error) error {
+// change runs fn in a transaction on the device's group. A port that has left
+// answers with the error left.
+func (v *VLANFilter) change(op string, left Errno, fn func(x *tx, d vlanDev) error) error {
 	return v.b.change(op, v.b.devName(v.p), func(x *tx) error {
 		if v.p != nil && x.cfg.conf(v.p) == nil {
-			return x.refuse(EOPNOTSUPP, "not a port of the bridge")
+			return x.refuse(left, "not a port of the bridge")
 		}
 		return fn(x, vlanDev{x, v.p})
 	})
@@ -32,7 +33,7 @@ func (v *VLANFilter) change(op string, fn func(x *tx, d vlanDev) error) error {
 // Untagged (br_vlan_add). A new PVID replaces the old one, which stays a member.
 // Errors: EINVAL for a bad VID or range, EOPNOTSUPP for a port that has left.
 func (v *VLANFilter) Add(vl VLAN) error {
-	return v.change("vlan add", func(x *tx, d vlanDev) error {
+	return v.change("vlan add", EOPNOTSUPP, func(x *tx, d vlanDev) error {
 		if why := vl.check(); why != "" {
 			return x.refuse(EINVAL, why)
 		}
@@ -45,7 +46,7 @@ func (v *VLANFilter) Add(vl VLAN) error {
 // VLAN, learned entries of the VLAN on this port are flushed, static ones stay.
 // Deleting what is not there succeeds, as in Linux.
 func (v *VLANFilter) Delete(vid, end frame.VID) error {
-	return v.change("vlan del", func(x *tx, d vlanDev) error {
+	return v.change("vlan del", EOPNOTSUPP, func(x *tx, d vlanDev) error {
 		vl := VLAN{VID: vid, End: end}
 		if why := vl.check(); why != "" {
 			return x.refuse(EINVAL, why)
@@ -59,7 +60,7 @@ func (v *VLANFilter) Delete(vid, end frame.VID) error {
 
 // Set makes the table exactly vs, in one step.
 func (v *VLANFilter) Set(vs []VLAN) error {
-	return v.change("vlan set", func(x *tx, d vlanDev) error {
+	return v.change("vlan set", EOPNOTSUPP, func(x *tx, d vlanDev) error {
 		for _, vl := range vs {
 			if why := vl.check(); why != "" {
 				return x.refuse(EINVAL, why)
@@ -72,26 +73,28 @@ func (v *VLANFilter) Set(vs []VLAN) error {
 
 // SetState sets the spanning-tree state of the device in vid, or with end in each
 // of vid to end (`bridge vlan set vid V state S`). It counts while the port's own
-// state is FORWARDING. Errors: EINVAL for a bad VID, range or state, ENOENT for a
-// VLAN that the device is not in, EBUSY while STP or MST is on.
+// state is FORWARDING. Errors: EINVAL for a bad VID, range or state and for a port
+// that has left (br_vlan_rtm_process), ENOENT for a VLAN that the device is not in,
+// EBUSY while STP or MST is on.
 func (v *VLANFilter) SetState(vid, end frame.VID, s PortState) error {
-	return v.change("vlan state", func(x *tx, d vlanDev) error {
+	return v.change("vlan state", EINVAL, func(x *tx, d vlanDev) error {
 		vl := VLAN{VID: vid, End: end}
 		if why := vl.check(); why != "" {
 			return x.refuse(EINVAL, why)
 		}
 		g := d.group()
-		for i := vid; i <= vl.last(); i++ {
-			switch {
-			case !g.has(i):
+		for i := vid; i <= vl.last(); i++ { // all of a range, before anything else is looked at
+			if !g.has(i) {
 				return x.refuse(ENOENT, "no such VLAN on the device")
-			case s > StateBlocking:
-				return x.refuse(EINVAL, "invalid VLAN state")
-			case x.cfg.info.STPState == 1:
-				return x.refuse(EBUSY, "the spanning tree decides VLAN states")
-			case x.cfg.info.MSTEnabled:
-				return x.refuse(EBUSY, "the spanning tree instances decide VLAN states")
 			}
+		}
+		switch {
+		case s > StateBlocking:
+			return x.refuse(EINVAL, "invalid VLAN state")
+		case x.cfg.info.STPState == 1:
+			return x.refuse(EBUSY, "the spanning tree decides VLAN states")
+		case x.cfg.info.MSTEnabled:
+			return x.refuse(EBUSY, "the spanning tree instances decide VLAN states")
 		}
 		for i := vid; i <= vl.last(); i++ {
 			d.edit().setState(i, s)
@@ -106,7 +109,7 @@ func (v *VLANFilter) SetState(vid, end frame.VID, s PortState) error {
 // range, for the bridge's own device and for a release before 6.4, ENOENT for a VLAN
 // that the port is not in.
 func (v *VLANFilter) SetNeighSuppress(vid, end frame.VID, on bool) error {
-	return v.change("vlan neigh_suppress", func(x *tx, d vlanDev) error {
+	return v.change("vlan neigh_suppress", EINVAL, func(x *tx, d vlanDev) error {
 		vl := VLAN{VID: vid, End: end}
 		if !x.cfg.rules.neighVLAN {
 			return x.refuse(EINVAL, "neigh_suppress of a VLAN is known from Linux 6.4 on")

@@ -226,7 +226,7 @@ func inMachines(stdout, stderr io.Writer) (*comparison, error) {
 		return nil, err
 	}
 	return &comparison{
-		kernel: m, features: m.Features, workers: 1 + runtime.GOMAXPROCS(0), close: func() { m.Close() },
+		kernel: m, features: m.Features, workers: vm.Parallel + 2, close: func() { m.Close() },
 		stdout: stdout, stderr: stderr,
 	}, nil
 }

@@ -3,6 +3,8 @@
 //
 //	go run ./internal/conformance [-v] [-family NAME] PATH...
 //	go run ./internal/conformance -docs PATH... > docs/conformance.md
+//	go run ./internal/conformance -live | -vm [-v] [-family NAME] PATH...
+//	go run ./internal/conformance -live | -vm -random N [-seed S] [-without NAME,...] [-v]
 //
 // A PATH is a file of scenarios (.jsonl.gz, .jsonl) or a folder of such files.
 // Flags may follow PATHs; behind -- everything is a PATH.
@@ -12,6 +14,22 @@
 // as well. The last line of the output is always "N passed, M failed". The exit
 // status is 0 if all scenarios passed, 1 if any failed or none was found, 2 if
 // the command line is wrong.
+//
+// # Live
+//
+// With -live, which needs root, the bridge of the running kernel performs the
+// scenarios, in a network namespace each, and what it does is replayed on ours in
+// place of what is recorded. -vm does the same on a Debian kernel in QEMU. What the
+// kernel has not got, and what depends on time, is left out and counted by name.
+// -random makes the scenarios: number i of seed S is the first of seed S+i. The first
+// that differs ends the run, or with -v none; it is told with the command that repeats
+// it, and again as small as it can be made, in the format of the recordings.
+//
+// Three things of a kernel cannot be told from its bridge, and random scenarios keep
+// clear of them. Without a port that forwards, br0 loses its carrier and drops what the
+// host sends, some time within a second; so port p1 always forwards. br_netfilter drops
+// a frame whose inner 802.1Q tag is not whole, whatever its settings are; so none is
+// made. And mcast_router 3 of a port becomes 1 when a timer ends.
 package main
 
 import (

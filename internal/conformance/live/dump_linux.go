@@ -207,8 +207,8 @@ func vlanEntries(b []byte) (list []replay.VLANEntry) {
 			}
 		}
 	}
-	for vid := e.VID; vid <= max(last, e.VID); vid++ {
-		e.VID = vid
+	for vid, end := int(e.VID), int(max(last, e.VID)); vid <= end; vid++ {
+		e.VID = uint16(vid)
 		list = append(list, e)
 	}
 	return list

@@ -30,24 +30,39 @@ const (
 	patience     = time.Minute     // for one scenario
 )
 
+// request is what the guest is asked for.
+type request struct {
+	ID       uint64           `json:"id"`
+	Scenario *replay.Scenario `json:"scenario"`
+}
+
 // answer is what the guest says: its features first, then a scenario, or why there
-// is none, for each that it was given.
+// is none, for each request, in any order.
 type answer struct {
+	ID       uint64           `json:"id,omitzero"`
 	Features *live.Features   `json:"features,omitzero"`
 	Scenario *replay.Scenario `json:"scenario,omitzero"`
 	Error    string           `json:"error,omitzero"`
 }
 
+// Parallel is how many scenarios a machine performs at the same time. Its kernel
+// waits much: for the carriers of links above all.
+const Parallel = 12
+
 // A Machine is a virtual machine that runs. Its methods may be called by several
-// goroutines; it performs one scenario at a time.
+// goroutines.
 type Machine struct {
 	Features live.Features
 
-	mu   sync.Mutex // guards the rest
 	p    *guest.Appliance
 	in   *json.Decoder
-	out  *json.Encoder
-	lost error // the guest is of no use any more
+	done chan struct{} // closed when nobody listens to the guest any more
+
+	mu    sync.Mutex // guards the rest
+	out   *json.Encoder
+	last  uint64
+	asked map[uint64]chan answer
+	lost  error // the guest is of no use any more
 }
 
 // Open boots the newest kernel below the directory that QEMUGUEST_KERNEL names, else
@@ -69,8 +84,17 @@ func Open(ctx context.Context) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Machine{p: p, in: json.NewDecoder(bufio.NewReaderSize(p, 1<<16)), out: json.NewEncoder(p)}
-	a, err := m.hear(bootPatience)
+	m := &Machine{
+		p: p, in: json.NewDecoder(bufio.NewReaderSize(p, 1<<16)), out: json.NewEncoder(p),
+		done: make(chan struct{}), asked: map[uint64]chan answer{},
+	}
+	var a answer
+	if err = p.SetReadDeadline(time.Now().Add(bootPatience)); err == nil {
+		a, err = m.hear()
+	}
+	if err == nil {
+		err = p.SetReadDeadline(time.Time{})
+	}
 	if err == nil && a.Features == nil {
 		err = errors.New("the guest does not say what its kernel has: " + a.Error)
 	}
@@ -79,46 +103,80 @@ func Open(ctx context.Context) (*Machine, error) {
 		return nil, err
 	}
 	m.Features = *a.Features
+	go m.listen() // ends with the machine; Close waits for it
 	return m, nil
 }
 
 // Close ends the machine.
 func (m *Machine) Close() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.p.Close()
+	err := m.p.Close()
+	<-m.done
+	return err
 }
 
 // Record has the machine perform s, as live.Kernel does.
 func (m *Machine) Record(s *replay.Scenario) (*replay.Scenario, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.lost != nil {
-		return nil, m.lost
+	id, answered, err := m.ask(s)
+	if err != nil {
+		return nil, err
 	}
-	var a answer
-	err := m.p.SetWriteDeadline(time.Now().Add(patience))
-	if err == nil {
-		err = m.out.Encode(s)
+	defer m.forget(id)
+	select {
+	case a := <-answered:
+		if a.Scenario == nil {
+			return nil, errors.New(a.Error)
+		}
+		return a.Scenario, nil
+	case <-m.done:
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return nil, fmt.Errorf("%s: %w", s.Name, m.lost)
+	case <-time.After(patience):
+		return nil, fmt.Errorf("%s: the guest gives no answer\n%s", s.Name, m.p.Console())
 	}
-	if err == nil {
-		a, err = m.hear(patience)
-	}
-	switch {
-	case err != nil:
-		m.lost = fmt.Errorf("%s: %w", s.Name, err)
-		return nil, m.lost
-	case a.Scenario == nil:
-		return nil, errors.New(a.Error)
-	}
-	return a.Scenario, nil
 }
 
-func (m *Machine) hear(patience time.Duration) (a answer, err error) {
-	if err = m.p.SetReadDeadline(time.Now().Add(patience)); err == nil {
-		err = m.in.Decode(&a)
+func (m *Machine) ask(s *replay.Scenario) (id uint64, answered chan answer, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last++
+	answered = make(chan answer, 1)
+	m.asked[m.last] = answered
+	if err = m.p.SetWriteDeadline(time.Now().Add(patience)); err == nil {
+		err = m.out.Encode(request{m.last, s})
 	}
 	if err != nil {
+		delete(m.asked, m.last)
+		err = fmt.Errorf("%s: ask the guest: %w\n%s", s.Name, err, m.p.Console())
+	}
+	return m.last, answered, err
+}
+
+func (m *Machine) forget(id uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.asked, id)
+}
+
+// listen hands answers to who asked, until the guest is gone.
+func (m *Machine) listen() {
+	defer close(m.done)
+	for {
+		a, err := m.hear()
+		m.mu.Lock()
+		if m.lost = err; err == nil && m.asked[a.ID] != nil {
+			m.asked[a.ID] <- a
+			delete(m.asked, a.ID)
+		}
+		m.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (m *Machine) hear() (a answer, err error) {
+	if err = m.in.Decode(&a); err != nil {
 		err = fmt.Errorf("the guest gives no answer: %w\n%s", err, m.p.Console())
 	}
 	return a, err
@@ -185,18 +243,31 @@ func serve() error {
 	if err := out.Encode(answer{Features: &k.Features}); err != nil {
 		return err
 	}
-	in := json.NewDecoder(bufio.NewReaderSize(stream, 1<<16))
+	return answerAll(k, json.NewDecoder(bufio.NewReaderSize(stream, 1<<16)), out)
+}
+
+// answerAll performs scenarios, several at a time, until there are no more.
+func answerAll(k *live.Kernel, in *json.Decoder, out *json.Encoder) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	var mu sync.Mutex // guards out
+	turns := make(chan struct{}, Parallel)
 	for {
-		s := new(replay.Scenario)
-		if err := in.Decode(s); err != nil {
+		var q request
+		if err := in.Decode(&q); err != nil {
 			return err
 		}
-		var a answer
-		if a.Scenario, err = k.Record(s); err != nil {
-			a = answer{Error: err.Error()}
-		}
-		if err := out.Encode(a); err != nil {
-			return err
-		}
+		turns <- struct{}{}
+		wg.Go(func() { // ends when it has answered
+			defer func() { <-turns }()
+			a := answer{ID: q.ID}
+			s, err := k.Record(q.Scenario)
+			if a.Scenario = s; err != nil {
+				a.Scenario, a.Error = nil, err.Error()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			_ = out.Encode(a) // if nobody listens any more, the next request fails
+		})
 	}
 }

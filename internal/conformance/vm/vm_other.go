@@ -13,6 +13,9 @@ import (
 // GuestFlag is the argument by which the program learns that it is in the guest.
 const GuestFlag = "-guest"
 
+// Parallel is how many scenarios a machine performs at the same time.
+const Parallel = 1
+
 var errNeedsLinux = errors.New("a virtual machine for comparisons needs Linux")
 
 // A Machine is a virtual machine that runs.
