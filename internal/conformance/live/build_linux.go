@@ -184,7 +184,7 @@ func (l *lab) settleBridge() error {
 			return err
 		}
 		if table["state"].Word == "forwarding" {
-			return l.settled(hostName, l.br, false)
+			return l.settled(hostName, l.br, operUp)
 		}
 	}
 	return nil
@@ -201,17 +201,22 @@ func (l *lab) link(t *tap, up bool) error {
 // settle waits until the bridge knows what the carrier of t is: the kernel tells of
 // carriers by a queue of its own (linkwatch), up to a second late unless it is asked
 // for the link, which newer kernels do when rtnetlink asks.
-func (l *lab) settle(t *tap) error { return l.settled(t.name, t.index, l.off[t.name]) }
+func (l *lab) settle(t *tap) error {
+	if l.off[t.name] {
+		return l.settled(t.name, t.index, operDown)
+	}
+	return l.settled(t.name, t.index, operUp, operUnknown)
+}
 
-// settled waits until a device that is up has, or has not, a carrier.
-func (l *lab) settled(name string, index int32, off bool) error {
+// settled waits until a device that is up is in one of these operational states.
+func (l *lab) settled(name string, index int32, states ...uint8) error {
 	const patience = 5 * time.Second
 	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
 		d, err := l.deviceAt(index)
 		if err != nil {
 			return err
 		}
-		if d.flags&unix.IFF_UP == 0 || (d.operstate == operDown) == off {
+		if d.flags&unix.IFF_UP == 0 || slices.Contains(states, d.operstate) {
 			return nil
 		}
 		if time.Since(begun) > patience {
@@ -220,5 +225,10 @@ func (l *lab) settled(name string, index int32, off bool) error {
 	}
 }
 
-// operDown is IF_OPER_DOWN of linux/if.h.
-const operDown = 2
+// IF_OPER_UNKNOWN, IF_OPER_DOWN and IF_OPER_UP of linux/if.h. A device is in the first
+// until the kernel sees to its carrier for the first time; ports then count as up.
+const (
+	operUnknown = 0
+	operDown    = 2
+	operUp      = 6
+)

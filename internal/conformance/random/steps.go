@@ -166,13 +166,13 @@ func (g *generator) vlanDel() replay.Step {
 	return t
 }
 
+// vlanSet has no ranges: of one that ends in a refusal the kernel keeps what came
+// before it.
 func (g *generator) vlanSet() replay.Step {
-	t := replay.Step{
-		Op: "vlan-set", Port: g.device(),
+	return replay.Step{
+		Op: "vlan-set", Port: g.device(), VID: g.vid(),
 		State: new(pick(g, "disabled", "listening", "learning", "forwarding", "forwarding", "blocking", "7")),
 	}
-	t.VID, t.VIDEnd = g.span()
-	return t
 }
 
 func (g *generator) link() replay.Step {
