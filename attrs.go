@@ -208,10 +208,7 @@ type PortAttrs struct {
 	VLANTunnel      *bool
 	BackupNexthopID *uint32
 
-	// FDBFlush removes the port's entries that are neither static nor extern_learn. As
-	// `ip link set ... type bridge_slave fdb_flush` does, it also has the carrier looked at,
-	// which enables a port that was disabled by hand.
-	FDBFlush bool
+	FDBFlush bool // remove the port's entries that are neither static nor extern_learn
 
 	// Kept, checked and dumped; their effect is not built yet.
 	Guard              *bool // BPDU guard

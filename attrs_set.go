@@ -252,7 +252,6 @@ func (x *tx) setPort(p *Port, a *PortAttrs) error {
 	}
 	if a.FDBFlush {
 		x.flushPort(p)
-		x.link(p) // rtnetlink tells the device's state, and so has its carrier looked at
 	}
 	if a.State != nil {
 		x.setState(p, *a.State)

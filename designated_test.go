@@ -84,13 +84,6 @@ func TestVLANStateOfPortThatLeft(t *testing.T) {
 	assert.ErrorIs(t, p.VLANs().SetState(1, 0, bridge.StateForwarding), bridge.EINVAL)
 }
 
-func TestFlushEnablesDisabledPort(t *testing.T) {
-	l := newLabN(t, bridge.Config{}, 2)
-	l.set(2, bridge.PortAttrs{State: new(bridge.StateDisabled)})
-	l.set(2, bridge.PortAttrs{FDBFlush: true})
-	assert.Equal(t, bridge.StateForwarding, l.p(2).Info().State)
-}
-
 func TestPassUpWhileTheBridgeIsDown(t *testing.T) {
 	l := newLabN(t, bridge.Config{}, 2)
 	require.NoError(t, l.b.SetUp(false))

@@ -319,19 +319,21 @@ func (l *lab) fdbRequest(kind, mode uint16, t *replay.Step, state uint16, flags 
 	return l.nl.Do(m)
 }
 
-// fdbFlush flushes as ip-link(8) does.
+// fdbFlush flushes all as ip-link(8) does, a port as bridge(8) sets its attributes. By
+// ip-link(8)'s way rtnetlink tells of a change of the port's device besides, on which
+// the bridge enables a port that was disabled by hand: not so in the recordings.
 func (l *lab) fdbFlush(port string) error {
-	index, kind, info, data, flush := l.br, unix.IFLA_INFO_KIND, "bridge", unix.IFLA_INFO_DATA, unix.IFLA_BR_FDB_FLUSH
-	if port != "" {
-		index, kind, info = l.index(port), unix.IFLA_INFO_SLAVE_KIND, "bridge"
-		data, flush = unix.IFLA_INFO_SLAVE_DATA, unix.IFLA_BRPORT_FLUSH
-	}
-	return l.set(index, 0, 0, func(m *rtnl.Msg) {
-		m.Nest(unix.IFLA_LINKINFO|rtnl.Nested, func() {
-			m.Text(uint16(kind), info)
-			m.Nest(uint16(data)|rtnl.Nested, func() { m.Bytes(uint16(flush), nil) })
+	if port == "" {
+		return l.set(l.br, 0, 0, func(m *rtnl.Msg) {
+			m.Nest(unix.IFLA_LINKINFO|rtnl.Nested, func() {
+				m.Text(unix.IFLA_INFO_KIND, "bridge")
+				m.Nest(unix.IFLA_INFO_DATA|rtnl.Nested, func() { m.Bytes(unix.IFLA_BR_FDB_FLUSH, nil) })
+			})
 		})
-	})
+	}
+	m := rtnl.New(unix.RTM_SETLINK, 0, rtnl.Link(unix.AF_BRIDGE, l.index(port), 0, 0))
+	m.Nest(unix.IFLA_PROTINFO|rtnl.Nested, func() { m.Bytes(unix.IFLA_BRPORT_FLUSH, nil) })
+	return l.nl.Do(m)
 }
 
 // NDA_NDM_STATE_MASK and NDA_NDM_FLAGS_MASK (linux/neighbour.h).
