@@ -314,22 +314,24 @@ func TestFDBOrder(t *testing.T) {
 	assert.Equal(t, 3, n, "a dump can be left early")
 }
 
-// Explain knows that an entry which moves to a port at its limit goes: the frame to
-// the same address is flooded then.
+// Explain knows which entry makes room at a limit: a frame to that address is flooded.
 func TestFDBPortLimitExplained(t *testing.T) {
 	l := newLab(t, bridge.Config{})
 	l.add(1, bridge.PortConfig{})
-	l.add(2, bridge.PortConfig{FDBLimit: 1})
+	l.add(2, bridge.PortConfig{FDBLimit: 1, Attrs: bridge.PortAttrs{Hairpin: new(true)}})
 	l.add(3, bridge.PortConfig{})
-	l.learn(1, mac(1))
-	l.learn(2, mac(2))
-	e := l.p(2).Explain(ether(mac(1), mac(1)))
-	var said []string
-	for _, o := range e.Out {
-		said = append(said, o.Dev)
+	for _, src := range []frame.MAC{mac(1), mac(3)} { // one moves there, one is new
+		l.learn(1, mac(1))
+		l.learn(2, mac(2))
+		f := ether(mac(2), src)
+		e := l.p(2).Explain(f)
+		var said []string
+		for _, o := range e.Out {
+			said = append(said, o.Dev)
+		}
+		assert.Equal(t, []string{"p3", "p2", "p1"}, said, "%s", e)
+		assert.Equal(t, "p2", l.where(mac(2), 0), "Explain changes nothing")
+		assert.Equal(t, said, l.out(2, f))
+		assert.Equal(t, []string{"-", "p2"}, []string{l.where(mac(2), 0), l.where(src, 0)})
 	}
-	assert.Equal(t, []string{"p3", "p1"}, said, "%s", e)
-	assert.Equal(t, "p1", l.where(mac(1), 0), "Explain changes nothing")
-	assert.Equal(t, said, l.out(2, ether(mac(1), mac(1))))
-	assert.Equal(t, "-", l.where(mac(1), 0))
 }
