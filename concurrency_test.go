@@ -335,6 +335,9 @@ func TestRoaming(t *testing.T) {
 	others.Wait()
 	close(calm)
 	wg.Wait()
+	for i := 1; i <= 4; i++ {
+		require.NoError(t, l.p(i).Info().Failed, "a cable was given up: a goroutine of this test stood still for a second")
+	}
 	for a := range addresses {
 		var legal []string
 		for n := range readers {
