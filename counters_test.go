@@ -126,7 +126,8 @@ func TestTxDropped(t *testing.T) {
 	assert.EqualValues(t, 2, s.Egress.Refused[bridge.DropQueueFull])
 }
 
-// With MST the port's state is not looked at, but its device is (is_skb_forwardable).
+// With MST the port's state is not looked at, but its device is: is_skb_forwardable asks
+// whether it is up, and the queue of one without a carrier takes nothing.
 func TestEgressDeviceDown(t *testing.T) {
 	l := newLab(t, bridge.Config{MSTEnabled: true})
 	for i := 1; i <= 3; i++ {
@@ -136,7 +137,8 @@ func TestEgressDeviceDown(t *testing.T) {
 	assert.Equal(t, []string{"p3", "br0"}, l.out(1, ether(frame.Broadcast, mac(9))))
 	assert.EqualValues(t, 1, l.p(2).Stats().Egress.Refused[bridge.DropPortDown])
 	require.NoError(t, l.p(2).SetLink(true, false))
-	assert.Equal(t, []string{"p3", "p2", "br0"}, l.out(1, ether(frame.Broadcast, mac(9))), "carrier is not asked for")
+	assert.Equal(t, []string{"p3", "br0"}, l.out(1, ether(frame.Broadcast, mac(9))), "a device without a carrier sends nothing")
+	assert.EqualValues(t, 2, l.p(2).Stats().Egress.Refused[bridge.DropPortDown])
 	balanced(t, l.b)
 }
 

@@ -1,11 +1,14 @@
 package bridge
 
 import (
+	"net/netip"
 	"reflect"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ddfb540f/bridge/frame"
 )
 
 // releaseRules is every rule that changed between releases: since when it holds,
@@ -50,6 +53,24 @@ var releaseRules = map[string]struct {
 		}
 		return err == nil
 	}},
+	"neighProbes": {Linux6_2, func(t *testing.T, b *Bridge, p *Port) bool {
+		return !answersARP(t, b, p, frame.Broadcast, [4]byte{})
+	}},
+	"neighUnicast": {Linux6_15, func(t *testing.T, b *Bridge, p *Port) bool {
+		return !answersARP(t, b, p, testMAC(9), [4]byte{192, 0, 2, 1})
+	}},
+}
+
+// answersARP reports whether the bridge answers a request that comes in by p, to an
+// Ethernet address and from an IP address, for a neighbour behind a suppressing port.
+func answersARP(t *testing.T, b *Bridge, p *Port, to frame.MAC, from [4]byte) bool {
+	q := testPort(t, b, "q", PortConfig{Attrs: PortAttrs{NeighSuppress: new(true)}})
+	require.NoError(t, q.Receive(learnFrame(testMAC(9))))
+	src := testMAC(1)
+	d := append(append(to[:], src[:]...), 8, 6, 0, 1, 8, 0, 6, 4, 0, 1)
+	d = append(append(append(d, src[:]...), from[:]...), 0, 0, 0, 0, 0, 0, 192, 0, 2, 9)
+	require.NoError(t, p.Receive(frame.Frame{Data: d}))
+	return p.Stats().TxPackets > 0
 }
 
 // Every field of rules is a rule in the table, and no rule is without a field.
@@ -64,7 +85,9 @@ func TestEveryReleaseRule(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			for k := KernelNewest; k <= Linux6_18; k++ {
-				b := testBridge(t, Config{Kernel: k})
+				host := new(HostTable)
+				host.SetNeighbour(0, netip.MustParseAddr("192.0.2.9"), Neighbour{MAC: testMAC(9)})
+				b := testBridge(t, Config{Kernel: k, Host: host})
 				p := testPort(t, b, "p", PortConfig{})
 				assert.Equal(t, k == KernelNewest || k >= rule.since, rule.holds(t, b, p), "Linux %s", k)
 			}
