@@ -45,8 +45,8 @@ func TestLeftOut(t *testing.T) {
 		"vlan step":     {plain, replay.Scenario{Steps: []replay.Step{{Op: "vlan-add"}}}, "vlan_filtering"},
 		"vlan entry":    {plain, replay.Scenario{Steps: []replay.Step{{Op: "fdb-add", VLAN: &ten}}}, "vlan_filtering"},
 		"vlan has":      {vlans, replay.Scenario{Steps: []replay.Step{{Op: "fdb-add", VLAN: &ten}, {Op: "vlan-add"}}}, ""},
-		"mst":           {vlans, replay.Scenario{Steps: []replay.Step{{Op: "mst-set"}}}, "mst_enabled"},
-		"mdb":           {vlans, replay.Scenario{Steps: []replay.Step{{Op: "mdb-add"}}}, "mdb"},
+		"mst":           {vlans, replay.Scenario{Steps: []replay.Step{{Op: "mst-set"}}}, "mst-set"},
+		"mdb":           {vlans, replay.Scenario{Steps: []replay.Step{{Op: "mdb-add"}}}, "mdb-add"},
 		"port step":     {plain, replay.Scenario{Steps: []replay.Step{{Op: "set-port", Attrs: replay.Attrs{"mab": one}}}}, "mab"},
 	} {
 		assert.Equal(t, c.want, c.f.LeftOut(&c.s), name)
