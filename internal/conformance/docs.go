@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -56,33 +55,29 @@ anywhere fails the whole scenario, also one that is meant: [differences.md](diff
 go run ./internal/conformance internal/conformance/testdata                     # the figures
 go run ./internal/conformance -v -family mixed internal/conformance/testdata    # the first difference of each
 ` + "```" + `
+
+## Beside a kernel
+
+` + "```sh" + `
+go run ./internal/conformance -live internal/conformance/testdata    # recordings, on the running kernel
+go run ./internal/conformance -live -random 200                      # made by chance; prints the seed
+go run ./internal/conformance -vm -random 50                         # on a Debian kernel in QEMU
+` + "```" + `
+
+As root, the bridge of the running kernel, or with ` + "`-vm`" + ` that of a kernel in QEMU, which filters VLANs too, performs scenarios in a
+network namespace each, with TAPs for ports; what it does is written down as the recordings are, and compared in the same
+way. What a kernel has not got, and what depends on time, is left out and counted by name. Each change has to pass 200
+random scenarios on the running kernel and a few in QEMU, others each time.
+[CONTRIBUTING.md](../CONTRIBUTING.md#beside-a-kernel) tells how to follow a difference.
 `
 
 // page writes docs/conformance.md. found holds the difference of each scenario, or
 // nil.
-func page(w io.Writer, fl *flag.FlagSet, scenarios []*replay.Scenario, found []*replay.Difference) {
+func page(w io.Writer, scenarios []*replay.Scenario, found []*replay.Difference) {
 	fmt.Fprint(w, pageHead)
-	modes(w, fl)
 	figures(w, scenarios, found)
 	kernels(w, scenarios)
 	differing(w, scenarios, found)
-}
-
-// modes tells of the flags that compare with a kernel that runs, where there are
-// any.
-func modes(w io.Writer, fl *flag.FlagSet) {
-	told := false
-	for _, name := range []string{"live", "vm", "random", "seed"} {
-		f := fl.Lookup(name)
-		if f == nil {
-			continue
-		}
-		if !told {
-			told = true
-			fmt.Fprint(w, "\nScenarios also run on the bridge of a kernel, side by side with this one, and are compared in the same way:\n\n")
-		}
-		fmt.Fprintf(w, "- `-%s`: %s\n", name, strings.ReplaceAll(f.Usage, "\n", " "))
-	}
 }
 
 // A familyTally counts the scenarios of one family.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"io"
 	"maps"
 	"os"
 	"slices"
@@ -21,8 +20,7 @@ const pageFile = "../../docs/conformance.md"
 // TestDocs holds docs/conformance.md against the replay.
 func TestDocs(t *testing.T) {
 	var b bytes.Buffer
-	fl, _, _, _ := flags(io.Discard)
-	page(&b, fl, readAll(t), checked())
+	page(&b, readAll(t), checked())
 	if *update {
 		require.NoError(t, os.WriteFile(pageFile, b.Bytes(), 0o644))
 		return

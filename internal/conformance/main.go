@@ -93,7 +93,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		for i, s := range scenarios {
 			found[i] = replay.Check(s)
 		}
-		page(stdout, fl, scenarios, found)
+		page(stdout, scenarios, found)
 		return 0
 	}
 	return report(scenarios, *verbose, stdout)
