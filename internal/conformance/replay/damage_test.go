@@ -46,15 +46,26 @@ func TestClone(t *testing.T) {
 	}
 }
 
+// spare are clones that no damage was done to yet; making them takes most of the time.
+var spare = map[*Scenario]*Scenario{}
+
 // damaged applies damage to the first step it takes, of the first scenario that
 // has one and passes, and expects the difference there. damage changes nothing
 // where it answers false.
 func damaged(t *testing.T, damage func(*Step) bool) *Difference {
 	t.Helper()
 	for _, s := range readAll(t) {
-		c := clone(t, s)
+		c := spare[s]
+		if c == nil {
+			c = clone(t, s)
+			spare[s] = c
+		}
 		i := slices.IndexFunc(indices(c.Steps), func(i int) bool { return damage(&c.Steps[i]) })
-		if i < 0 || Run(s, Options{}) != nil {
+		if i < 0 {
+			continue
+		}
+		delete(spare, s)
+		if Run(s, Options{}) != nil {
 			continue
 		}
 		d := Run(c, Options{})
