@@ -85,7 +85,8 @@ func (e *SpoofError) Error() string {
 
 // NewAddresses makes a filter from what ports, by name, may use. Others, and the
 // host, may use anything. Errors: a port without a name, a MAC that no station can
-// have, an invalid prefix.
+// have, an invalid prefix, one with bits behind its length: 10.0.0.5/24, as it is
+// written of an interface, would allow the neighbours' addresses too.
 func NewAddresses(ports map[string]Allowed) (*Addresses, error) {
 	a := &Addresses{ports: maps.Clone(ports)}
 	for name, w := range a.ports {
@@ -97,6 +98,10 @@ func NewAddresses(ports map[string]Allowed) (*Addresses, error) {
 		for _, ip := range w.IPs {
 			if !ip.IsValid() || ip.Addr().Is4In6() {
 				return nil, fmt.Errorf("filter: port %s: invalid prefix %s", name, ip)
+			}
+			if ip != ip.Masked() {
+				return nil, fmt.Errorf("filter: port %s: %s is neither the address %s/%d nor the prefix %s",
+					name, ip, ip.Addr(), ip.Addr().BitLen(), ip.Masked())
 			}
 		}
 		if name == "" {

@@ -145,6 +145,7 @@ func TestAddressesReport(t *testing.T) {
 func TestAddressesRefused(t *testing.T) {
 	for _, ports := range []map[string]filter.Allowed{
 		{"": {}}, {"p1": {MACs: []frame.MAC{frame.Broadcast}}}, {"p1": {MACs: []frame.MAC{{}}}},
+		{"p1": {IPs: prefixes("10.0.0.5/24")}}, {"p1": {IPs: prefixes("2001:db8::5/64")}},
 		{"p1": {IPs: []netip.Prefix{{}}}}, {"p1": {IPs: prefixes("::ffff:10.0.0.0/120")}},
 	} {
 		_, err := filter.NewAddresses(ports)

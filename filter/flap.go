@@ -25,12 +25,14 @@ type Flapping struct {
 // Flap finds addresses that jump between ports, as those of stations behind a loop
 // do, or of one whose address another one uses. Such an address is held down: for a
 // while frames from it are let in by the port only where it was before it began to
-// jump. Moves are those that the forwarding database is about to make: where a port
-// learns nothing, nothing moves.
+// jump. Moves are those that the forwarding database makes: while it keeps the address
+// where it is, because a port does not learn or the entry is static, frames from
+// elsewhere count as one move.
 type Flap struct {
 	c       Flapping
 	dropped atomic.Uint64
-	until   atomic.Int64 // when the last hold ends; ns since the epoch
+	clock   clock
+	until   atomic.Int64 // when the last hold ends, on the scale of clock
 
 	mu     sync.Mutex // guards the rest
 	movers map[station]*mover
@@ -48,7 +50,7 @@ type station struct {
 type mover struct {
 	home, last string // ports: where it was first, where it was seen last
 	moves      int
-	since      int64 // when it began to move; ns since the epoch
+	since      int64 // when it began to move, on the scale of Flap.clock
 	held       int64 // until when it is held; 0: it is not
 }
 
@@ -83,7 +85,7 @@ func (f *Flap) Dropped() uint64 { return f.dropped.Load() }
 var errFlaps = errors.New("the address jumps between ports")
 
 func (f *Flap) judge(s *bridge.Passage) bridge.Ruling {
-	now := s.Now().UnixNano()
+	now := f.clock.now(s)
 	where, local, known := s.Lookup(s.Frame.Src())
 	moves := known && !local && where != nil && where != s.In
 	if !moves && f.until.Load() <= now {
@@ -115,13 +117,14 @@ func (f *Flap) judge(s *bridge.Passage) bridge.Ruling {
 	return bridge.FilterDrop.Because("its source is held at another port")
 }
 
-// move counts a move from one port to another, once.
+// move counts a move from one port to another. The one before is not counted any more
+// if the address has not stayed where that led to.
 func (m *mover) move(c *Flapping, from, to string, now int64) {
-	if m.moves == 0 || m.moves >= c.Moves || now-m.since > int64(c.Within) {
-		*m = mover{home: from, last: from, since: now}
+	if m.moves > 0 && m.moves < c.Moves && m.last != from {
+		m.moves--
 	}
-	if m.last == to {
-		return // it was not learned there
+	if m.moves == 0 || m.moves >= c.Moves || now-m.since > int64(c.Within) {
+		*m = mover{home: from, since: now}
 	}
 	m.last = to
 	if m.moves++; m.moves == c.Moves && c.Hold > 0 {

@@ -153,3 +153,27 @@ func TestFlapHome(t *testing.T) {
 	assert.NotZero(t, held)
 	r.balanced()
 }
+
+// Frames that move nothing in the forwarding database are no jumps, from however many
+// ports they come.
+func TestFlapOfWhatStays(t *testing.T) {
+	fl, err := filter.NewFlap(filter.Flapping{Moves: 2})
+	require.NoError(t, err)
+	r := newRig(t, 4, bridge.Config{Filters: []bridge.Filter{fl.Filter()}})
+	f := plain(frame.Broadcast, mac(1))
+	r.in(1, f)
+	for _, p := range r.ports[1:3] {
+		require.NoError(t, p.Set(bridge.PortAttrs{Learning: new(false)}))
+	}
+	static := plain(frame.Broadcast, mac(2))
+	require.NoError(t, r.b.FDB().Update(bridge.FDBRequest{MAC: mac(2), Port: r.ports[0], State: bridge.NUDNoARP, Flags: bridge.NTFSticky, Mode: bridge.FDBAdd}))
+	for i := range 20 {
+		assert.NotEmpty(t, r.out(2+i%2, f), "neither port learns")
+		assert.NotEmpty(t, r.out(2+i%3, static), "the entry is static")
+	}
+	assert.Empty(t, r.reports())
+	assert.NotEmpty(t, r.out(4, f), "one move")
+	assert.NotEmpty(t, r.out(1, f), "the second, back home")
+	assert.Empty(t, r.out(4, f), "held")
+	r.balanced()
+}

@@ -61,7 +61,12 @@ type rig struct {
 
 func newRig(t testing.TB, n int, c bridge.Config) *rig {
 	t.Helper()
-	r := &rig{t: t, keep: true, now: time.Unix(1_000_000, 0)}
+	return newRigAt(t, time.Unix(1_000_000, 0), n, c)
+}
+
+func newRigAt(t testing.TB, now time.Time, n int, c bridge.Config) *rig {
+	t.Helper()
+	r := &rig{t: t, keep: true, now: now}
 	c.Clock, c.Seed = func() time.Time { r.mu.Lock(); defer r.mu.Unlock(); return r.now }, 1
 	b, err := bridge.New(c)
 	require.NoError(t, err)

@@ -62,6 +62,7 @@ type Storm struct {
 	other   Rates
 	ports   map[string]Rates
 	dropped [numClasses]atomic.Uint64
+	clock   clock
 
 	mu      sync.RWMutex // guards buckets
 	buckets map[string]*buckets
@@ -73,7 +74,7 @@ type buckets [numClasses]bucket
 // for (GCRA, ITU-T I.371).
 type bucket struct {
 	mu            sync.Mutex // guards the rest
-	frames, bytes int64      // ns since the epoch
+	frames, bytes int64      // on the scale of Storm.clock
 }
 
 // maxBuckets bounds what is kept of ports that were once there.
@@ -137,7 +138,7 @@ func (s *Storm) judge(p *bridge.Passage) bridge.Ruling {
 			return bridge.Ruling{}
 		}
 	}
-	if s.of(name, p.Dry)[c].take(p, r) {
+	if s.of(name, p.Dry)[c].take(p, r, s.clock.now(p)) {
 		return bridge.Ruling{}
 	}
 	if !p.Dry {
@@ -173,12 +174,11 @@ func (s *Storm) of(port string, dry bool) *buckets {
 }
 
 // take pays for a frame, and says whether there was enough for it.
-func (b *bucket) take(p *bridge.Passage, r Rate) bool {
+func (b *bucket) take(p *bridge.Passage, r Rate, now int64) bool {
 	burst := int64(r.Burst)
 	if burst == 0 {
 		burst = int64(defaultBurst)
 	}
-	now := p.Now().UnixNano()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	frames, ok := paid(b.frames, now, segments(p.Frame), r.Frames, burst)
