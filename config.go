@@ -17,6 +17,7 @@ type config struct {
 	rules           rules  // what the modelled kernel does and does not
 	hooks           *hooks // the filters, by point; nil: none
 	filters         []Filter
+	filterCounters  []*filterCounters // of filters
 	closed          bool
 	groupAddressSet bool // somebody set the group address: it no longer follows the VLAN protocol
 	info            BridgeInfo

@@ -192,6 +192,9 @@ func (s *Passage) CopyTo(p *Port) {
 		return
 	}
 	in.noteFilter(s, p, FilterCopied, "")
+	if !s.Dry {
+		in.cfg.filterCounters[s.filter].copied.Add(1)
+	}
 	s.copied = true
 	f := &in.views[in.firstView]
 	if why := pc.forwardable(f); why != NotDropped {

@@ -26,7 +26,7 @@ type hooked struct {
 const allHooks HookSet = 1<<numHooks - 1<<HookPreRouting
 
 func (x *tx) setFilters(fs []Filter) error {
-	x.cfg.filters, x.cfg.hooks = nil, nil
+	x.cfg.filters, x.cfg.filterCounters, x.cfg.hooks = nil, nil, nil
 	for i, f := range fs {
 		switch {
 		case f.Judge == nil:
@@ -42,6 +42,7 @@ func (x *tx) setFilters(fs []Filter) error {
 				x.cfg.hooks[h] = append(x.cfg.hooks[h], hooked{f.Judge, i})
 			}
 		}
+		x.cfg.filterCounters = append(x.cfg.filterCounters, x.cfg.countersFor(f.Name, x.old))
 	}
 	x.cfg.filters = append(x.cfg.filters, fs...)
 	return nil
@@ -157,6 +158,7 @@ func (in *Input) judge(at []hooked, h Hook, out *Port, f *frame.Frame, tag frame
 		switch {
 		case r.Action == FilterPass && (h != HookPreRouting || in.pc.state != StateForwarding):
 		case r.Action != FilterAccept:
+			in.countFilter(s, r.Action)
 			return r
 		}
 	}
@@ -172,8 +174,15 @@ func (in *Input) filterPanicked(s *Passage, p any) Ruling {
 	if !s.Dry {
 		in.failSource(fmt.Errorf("bridge: the filter %q panicked: %v", in.cfg.filters[s.filter].Name, p))
 	}
+	in.countFilter(s, FilterDrop)
 	in.noteFilter(s, s.Out, FilterDropped, "it panicked")
 	return Ruling{Action: FilterDrop}
+}
+
+func (in *Input) countFilter(s *Passage, a FilterAction) {
+	if !s.Dry {
+		in.cfg.filterCounters[s.filter].count(a)
+	}
 }
 
 // noteFilter shows what a filter said of a frame on its way to dev, nil being none.
