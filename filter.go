@@ -17,6 +17,7 @@ import (
 //	01:80:c2:00:00:02 to 0d  LocalIn alone, before learning, if handed to the port's own stack; 0f too
 //	01:80:c2:00:00:00, 0e    none, if handed to the port's own stack
 //	copies made by CopyTo    none
+//	the bridge's answers     none (proxy ARP, neighbour suppression)
 //
 // The length of a frame is held against the port's MTU behind PostRouting.
 type Hook uint8

@@ -21,13 +21,16 @@ type Allowed struct {
 	// IPs may be the source of packets, the sender of ARP, and the target of neighbour
 	// advertisements. None: any may; if there are those of one family only, none of
 	// the other may. Always allowed are the link-local address of IPv6 that follows
-	// from an allowed MAC (EUI-64), and what a station needs to get an address: DHCP and
-	// IGMP from 0.0.0.0, ARP probes and duplicate address detection for an allowed
-	// address, router solicitations and MLD reports from ::.
+	// from the frame's source (EUI-64; others, as of RFC 7217, have to be named), and
+	// what a station needs to get an address: DHCP and IGMP from 0.0.0.0, ARP probes and
+	// duplicate address detection for an allowed address, router solicitations and MLD
+	// reports from ::.
 	IPs []netip.Prefix
 }
 
-// Addresses lets a port use the addresses only that it may use (anti-spoofing).
+// Addresses lets a port use the addresses only that it may use (anti-spoofing). It
+// does not look into what is carried within IP, PPPoE or MPLS, and keeps nobody from
+// speaking as a router or a DHCP server under its own address.
 type Addresses struct {
 	ports  map[string]Allowed
 	counts [numSpoofs]atomic.Uint64

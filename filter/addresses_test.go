@@ -25,12 +25,15 @@ func TestAddresses(t *testing.T) {
 	own, other := mac(1), mac(66)
 	const local, allNodes = "fe80::ff:fe00:1", "ff02::1" // EUI-64 of own
 	request := func(src frame.MAC, b []byte) frame.Frame { return ether(frame.Broadcast, src, frame.TypeARP, b) }
-	v4 := func(src string, proto byte, b []byte) frame.Frame {
-		return ether(mac(2), own, frame.TypeIPv4, ipv4(src, "10.0.0.2", proto, b))
+	v4 := func(src string, proto byte, b []byte, fragment ...byte) frame.Frame {
+		p := ipv4(src, "10.0.0.2", proto, b)
+		copy(p[6:8], fragment)
+		return ether(mac(2), own, frame.TypeIPv4, p)
 	}
 	v6 := func(src string, next byte, b ...[]byte) frame.Frame {
 		return ether(mac(2), own, frame.TypeIPv6, ipv6(src, allNodes, next, b...))
 	}
+	cut := func(f frame.Frame, n int) frame.Frame { return frame.Frame{Data: f.Data[:n]} }
 	frag := func(where byte) []byte { return []byte{58, 0, 0, where, 0, 0, 0, 1} }
 	for _, c := range []struct {
 		name string
@@ -74,6 +77,16 @@ func TestAddresses(t *testing.T) {
 		{"cut off", v6("2001:db8::1", 58, nd(136, "2001:db8::1")[:9]), filter.SpoofMalformed},
 		{"router solicitation from nowhere", v6("::", 58, []byte{133, 0, 0, 0, 0, 0, 0, 0}), 0},
 		{"MLD report from nowhere", v6("::", 0, []byte{58, 0, 5, 2, 0, 0, 0, 0}, []byte{143, 0, 0, 0, 0, 0, 0, 0}), 0},
+		{"IPv4 of another, a later fragment", v4("10.0.0.9", 17, nil, 0x00, 0xb9), filter.SpoofIP},
+		{"DHCP, a first fragment", v4("0.0.0.0", 17, udp(68, 67), 0x20, 0), 0},
+		{"DHCP, a later fragment", v4("0.0.0.0", 17, udp(68, 67), 0x20, 1), filter.SpoofIP},
+		{"IPv6 of another, a later fragment", v6("2001:db8::2", 44, []byte{17, 0, 0, 9, 0, 0, 0, 1}), filter.SpoofIP},
+		{"ND behind headers that end in the next fragment", v6("2001:db8::1", 44, []byte{60, 0, 0, 1, 0, 0, 0, 1}, []byte{58, 0, 1, 4, 0, 0, 0, 0}), filter.SpoofMalformed},
+		{"advertisement of another without an option", v6("2001:db8::1", 58, nd(136, "2001:db8::2")), filter.SpoofNDTarget},
+		{"router advertisement of another", v6("fe80::1", 58, append([]byte{134, 15: 0}, link(1, own)...)), filter.SpoofIP},
+		{"router advertisement with another's address", v6(local, 58, append([]byte{134, 15: 0}, link(1, other)...)), filter.SpoofNDLink},
+		{"redirect of another", v6("fe80::1", 58, append([]byte{137, 39: 0}, link(2, other)...)), filter.SpoofIP},
+		{"ARP cut off", cut(request(own, arp(2, own, "10.0.0.1", "10.0.0.2")), 41), filter.SpoofMalformed},
 		{"echo from nowhere", v6("::", 58, []byte{128, 0, 0, 0, 0, 0, 0, 0}), filter.SpoofIP},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -151,4 +164,18 @@ func TestAddressesRefused(t *testing.T) {
 		_, err := filter.NewAddresses(ports)
 		assert.ErrorContains(t, err, "filter: ")
 	}
+}
+
+// What no filter sees teaches the bridge its source all the same, unless it is told
+// not to, as docs/filters.md says.
+func TestAddressesUnseen(t *testing.T) {
+	a, err := filter.NewAddresses(map[string]filter.Allowed{"p1": {MACs: []frame.MAC{mac(1)}}})
+	require.NoError(t, err)
+	for _, not := range []bool{false, true} {
+		r := newRig(t, 2, bridge.Config{Filters: []bridge.Filter{a.Filter()}, Attrs: bridge.BridgeAttrs{NoLinkLocalLearn: new(not)}})
+		r.in(1, plain(frame.MAC{1, 0x80, 0xc2, 0, 0, 0xe}, mac(5)))
+		_, learned := r.b.FDB().Lookup(mac(5), 0)
+		assert.Equal(t, !not, learned)
+	}
+	assert.Zero(t, a.Dropped(filter.SpoofMAC))
 }

@@ -22,7 +22,8 @@
 //	b.SetFilters(mirror.Filter(), addresses.Filter(), storm.Filter(), flap.Filter(), isolation.Filter())
 //
 // Ports are meant by their names, so that a port that leaves and joins again has its
-// rules.
+// rules; all but Mirrored.To. A Storm and a Flap remember ports by name too, and are
+// for one bridge.
 //
 // Frames that Linux does not show to a filter are not seen here either: those to
 // 01:80:c2:00:00:00 and 0e that are for the port's own stack. They still teach the

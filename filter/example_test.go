@@ -1,6 +1,7 @@
 package filter_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"time"
@@ -114,4 +115,36 @@ func ExampleFlap() {
 	}
 	fmt.Println(tap1.Explain(f).Verdict, tap2.Explain(f).Verdict, fl.Dropped())
 	// Output: used dropped 4
+}
+
+// A filter of one's own: no port but the uplink speaks as a router or a DHCP server.
+func ExampleParse() {
+	b, tap1, _ := exampleBridge(bridge.Filter{
+		Name:  "guard",
+		Hooks: bridge.Hooks(bridge.HookPreRouting),
+		Judge: func(s *bridge.Passage) bridge.Ruling {
+			p := filter.Parse(s.Frame)
+			server := p.Proto == 17 && p.L4 != 0 && len(s.Frame.Data) >= p.L4+2 &&
+				binary.BigEndian.Uint16(s.Frame.Data[p.L4:]) == 67 // UDP from the port of DHCP servers
+			router := p.Kind == filter.ND && (p.Op == filter.RouterAdvertisement || p.Op == filter.Redirect)
+			if s.In.Name() != "uplink" && (server || router) {
+				return bridge.FilterDrop.Because("only the uplink serves")
+			}
+			return bridge.Ruling{}
+		},
+	})
+	defer b.Close()
+	client := ether(frame.Broadcast, mac(1), frame.TypeIPv4, ipv4("0.0.0.0", "255.255.255.255", 17, udp(68, 67)))
+	server := ether(frame.Broadcast, mac(1), frame.TypeIPv4, ipv4("10.0.0.5", "255.255.255.255", 17, udp(67, 68)))
+	router := ether(group, mac(1), frame.TypeIPv6, ipv6("fe80::5", "ff02::1", 58, []byte{134, 15: 0}))
+	for _, f := range []frame.Frame{client, server, wrap(router, prio, snap)} {
+		fmt.Println(tap1.Explain(f).Verdict)
+		check(tap1.Receive(f))
+	}
+	fmt.Printf("%+v\n", b.FilterStats())
+	// Output:
+	// used
+	// dropped
+	// dropped
+	// [{Name:guard Dropped:2 Stolen:0 Passed:0 Copied:0}]
 }

@@ -12,7 +12,7 @@ import (
 type Mirrored struct {
 	Ingress []string     // what comes in by these ports
 	Egress  []string     // what leaves by these ports
-	To      *bridge.Port // another port of the same bridge
+	To      *bridge.Port // another port of the same bridge; one that joins in its place later is not meant
 }
 
 // Mirror copies the frames of some ports to another. Copies have the tags that the
@@ -21,7 +21,11 @@ type Mirrored struct {
 // for it like for any other (Caps). They are written with the batch; a cable that
 // does not keep up loses copies, which its egress ledger tells, and delays nothing.
 // Too long for the MTU of the port they are lost too. A frame that goes from one
-// mirrored port to another is copied twice, if both directions are named.
+// mirrored port to another is copied twice, if both directions are named. Frames that
+// pass no filter are not copied: those to 01:80:c2:00:00:00 and 0e for the port's own
+// stack, pause frames, what is dropped for its source or the port's state, and the
+// bridge's answers to ARP and ND. A frame that leaves by a VLAN tunnel is copied without
+// the tunnel's id.
 //
 // To mirror to a FrameIO, add it as a port with MirrorPort.
 //
