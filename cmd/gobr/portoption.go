@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ddfb540f/bridge"
+	"github.com/ddfb540f/bridge/filter"
 )
 
 // portOptions is what --port and --vlan say of one port, or of the host. Zero is
@@ -22,6 +23,8 @@ type portOptions struct {
 	txQueue   int
 	rcvBuf    int
 	fdbLimit  int
+	allowed   filter.Allowed
+	rates     filter.Rates
 	noOffload bool
 }
 
@@ -84,6 +87,12 @@ var portTable = []portOption{
 	number("rcvbuf", forRaw, 4096, 1<<30-1, func(o *portOptions, n int) { o.rcvBuf = n }),
 	number("fdb_limit", forPort, 1, 1<<24, func(o *portOptions, n int) { o.fdbLimit = n }),
 	{"offload", forTAP | forHost, takeOffload},
+
+	{"allow_mac", forPort, takeAllowedMAC},
+	{"allow_ip", forPort, takeAllowedIP},
+	rate("bcast_rate", filter.Broadcast),
+	rate("mcast_rate", filter.Multicast),
+	rate("unknown_rate", filter.UnknownUnicast),
 }
 
 // onOff is an option of a port that is on or off.

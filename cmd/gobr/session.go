@@ -74,7 +74,7 @@ func (s *session) plugIn(cfg bridge.Config, tap *bridge.TAP) (err error) {
 		}
 		s.ports = append(s.ports, p)
 	}
-	if err := s.setBackups(); err != nil {
+	if err := errors.Join(s.setBackups(), s.setFilters()); err != nil {
 		return err
 	}
 	if tap == nil {
@@ -96,6 +96,8 @@ func (s *session) watch() {
 			} else {
 				s.say("%s", e)
 			}
+		case bridge.EventFilter:
+			s.say("%s", e)
 		case bridge.EventWarning:
 			s.say("warning: %s: %v", e.Port, e.Err)
 		}

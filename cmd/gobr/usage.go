@@ -88,6 +88,12 @@ and gobr's own:
   rcvbuf=BYTES that the kernel keeps for gobr in each queue of another interface
                (4194304)
   fdb_limit=N  addresses learned on the port at most (no limit of its own)
+and filters (docs/filters.md), which say what they drop:
+  allow_mac=MAC allow_ip=ADDRESS|PREFIX, each as often as needed
+               all that the port may use, as source and in ARP and ND
+  bcast_rate=N mcast_rate=N unknown_rate=N
+               frames a second that it may send to all, to groups, and to addresses
+               that are not known
 Answering for nobody, since gobr has no table of neighbours; what is left is that
 gratuitous ARP and unsolicited neighbour advertisements do not leave by the port:
   neigh_suppress=B neigh_vlan_suppress=B
