@@ -127,7 +127,7 @@ func ExampleParse() {
 			server := p.Proto == 17 && p.L4 != 0 && len(s.Frame.Data) >= p.L4+2 &&
 				binary.BigEndian.Uint16(s.Frame.Data[p.L4:]) == 67 // UDP from the port of DHCP servers
 			router := p.Kind == filter.ND && (p.Op == filter.RouterAdvertisement || p.Op == filter.Redirect)
-			if s.In.Name() != "uplink" && (server || router) {
+			if s.In.Name() != "uplink" && (server || router || p.Broken) {
 				return bridge.FilterDrop.Because("only the uplink serves")
 			}
 			return bridge.Ruling{}

@@ -120,7 +120,8 @@ func guard(*world) ([]bridge.Filter, error) {
 		Hooks: bridge.Hooks(bridge.HookPreRouting),
 		Judge: func(s *bridge.Passage) bridge.Ruling {
 			p := filter.Parse(s.Frame)
-			if s.In.Name() != "uplink" && p.Kind == filter.ND && p.Op == filter.RouterAdvertisement {
+			router := p.Kind == filter.ND && p.Op == filter.RouterAdvertisement
+			if s.In.Name() != "uplink" && (router || p.Broken) {
 				return bridge.FilterDrop.Because("it is no router")
 			}
 			return bridge.Ruling{}
