@@ -211,7 +211,7 @@ func (c *Conn) answers(b []byte, each func(kind uint16, body []byte)) (done bool
 		case seq != c.seq: // of a request that was given up
 		case kind == unix.NLMSG_ERROR, kind == unix.NLMSG_DONE:
 			if len(body) >= 4 && int32(ne.Uint32(body)) < 0 {
-				return true, unix.Errno(-int32(ne.Uint32(body)))
+				return true, unix.Errno(-int64(int32(ne.Uint32(body)))) // also of the least int32
 			}
 			return true, nil
 		default:

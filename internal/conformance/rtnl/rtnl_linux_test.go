@@ -68,6 +68,7 @@ func FuzzAttrs(f *testing.F) {
 func FuzzAnswers(f *testing.F) {
 	f.Add(New(unix.RTM_NEWLINK, 0, Link(0, 1, 0, 0)).b)
 	f.Add([]byte{20, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255})
+	f.Add([]byte{20, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 128})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		sum := 0
 		c := &Conn{}
