@@ -50,6 +50,9 @@ func (tr *traffic) see(dev string, fs []frame.Frame) {
 	}
 	for i := range fs {
 		wire := fs[i].AppendWire(nil)
+		if isAnswer(wire) {
+			continue // of whose frame it does not tell
+		}
 		from, k := int(wire[len(wire)-2]), int(wire[len(wire)-1])
 		name := ""
 		if from > 0 {
@@ -59,7 +62,7 @@ func (tr *traffic) see(dev string, fs []frame.Frame) {
 		a := v.judge(name, f)
 		why := a.barred
 		if why == "" {
-			why = a.forbids(dev, wire)
+			why = a.forbids(dev, wire, fs[i].Tunnel)
 		}
 		if why != "" {
 			tr.t.Errorf("a frame from %q left by %q after the change had returned, though %s: % x", name, dev, why, wire[:22])
@@ -101,7 +104,7 @@ func TestConfigUnderTraffic(t *testing.T) {
 			for i := range s.slots {
 				tr.ports[i].Store(s.slots[i].port)
 			}
-			v := view(snap(s.b))
+			v := s.view()
 			v.fdb = nil
 			tr.holds.Store(&v)
 		}

@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -24,10 +25,27 @@ type config struct {
 	ports map[string]bridge.PortInfo
 	vlans map[string]map[frame.VID]bridge.VLANInfo
 	fdb   map[fdbKey]bridge.FDBEntry
+	rule  rule // of the filter; 0: there is none
+
+	tunnels map[string]map[frame.VID]uint32
+	mst     map[string][]bridge.MSTInfo
+	globals []bridge.VLANGlobalInfo
 }
 
-func view(s snapshot) config {
-	v := config{s.Info, map[string]bridge.PortInfo{}, map[string]map[frame.VID]bridge.VLANInfo{}, map[fdbKey]bridge.FDBEntry{}}
+// view is all that can be read of the session's bridge now.
+func (s *session) view() config { return view(snap(s.b), s.rule) }
+
+func view(s snapshot, r rule) config {
+	v := config{
+		s.Info, map[string]bridge.PortInfo{}, map[string]map[frame.VID]bridge.VLANInfo{}, map[fdbKey]bridge.FDBEntry{}, r,
+		map[string]map[frame.VID]uint32{}, s.MST, s.Globals,
+	}
+	for name, ts := range s.Tunnels {
+		v.tunnels[name] = map[frame.VID]uint32{}
+		for _, t := range ts {
+			v.tunnels[name][t.VID] = t.ID
+		}
+	}
 	for _, p := range s.Ports {
 		v.ports[p.Name] = p
 	}
@@ -59,9 +77,11 @@ func (v config) sameSettings(o config) bool {
 		x.RxPackets, x.RxBytes, x.TxPackets, x.TxBytes = y.RxPackets, y.RxBytes, y.TxPackets, y.TxBytes
 		return x == y
 	}
-	return a == b && maps.Equal(v.ports, o.ports) && maps.EqualFunc(v.vlans, o.vlans, func(x, y map[frame.VID]bridge.VLANInfo) bool {
-		return maps.EqualFunc(x, y, uncounted)
-	})
+	return a == b && maps.Equal(v.ports, o.ports) && slices.Equal(v.globals, o.globals) &&
+		maps.EqualFunc(v.tunnels, o.tunnels, maps.Equal[map[frame.VID]uint32]) && maps.EqualFunc(v.mst, o.mst, slices.Equal[[]bridge.MSTInfo]) &&
+		maps.EqualFunc(v.vlans, o.vlans, func(x, y map[frame.VID]bridge.VLANInfo) bool {
+			return maps.EqualFunc(x, y, uncounted)
+		})
 }
 
 // in is the state of a device in a VLAN; member is false where it is not in it.
@@ -101,7 +121,7 @@ func (v config) judge(from string, f frame.Frame) *arrival {
 		return a
 	}
 	a.dst, a.src = f.Dst(), f.Src()
-	a.takeTag(wireOf(f), f.Tag.Present())
+	a.takeTag(f)
 	if a.barred == "" {
 		a.barred = a.barredByVLAN()
 	}
@@ -114,13 +134,16 @@ func (v config) judge(from string, f frame.Frame) *arrival {
 	return a
 }
 
-// takeTag takes the outer tag off, if there is one that the bridge takes off.
-func (a *arrival) takeTag(wire []byte, held bool) {
+// takeTag takes the outer tag off, if there is one that the bridge takes off. A frame
+// without one may get that of the tunnel by which it came.
+func (a *arrival) takeTag(f frame.Frame) {
+	wire, held := wireOf(f), f.Tag.Present()
 	a.body = wire[12:]
 	tpid := frame.EtherType(uint16(wire[12])<<8 | uint16(wire[13]))
 	switch {
-	case !tpid.IsTag(), a.from == "" && !held && !(a.filtered && tpid == a.info.VLANProtocol):
-		return
+	case !tpid.IsTag():
+		a.fromTunnel(f)
+	case a.from == "" && !held && !(a.filtered && tpid == a.info.VLANProtocol):
 	case len(wire) < frame.HeaderLen+frame.TagLen:
 		a.barred = "it ends behind its tag"
 	case !a.filtered, tpid == a.info.VLANProtocol:
@@ -178,17 +201,24 @@ func (a *arrival) linkLocalForwarded(mask uint16) bool {
 	if a.filtered && a.info.VLANProtocol == frame.TypeDot1AD {
 		mask |= 0xb801 &^ (1 << (a.info.GroupAddress[5] & 15))
 	}
+	if a.info.WireMode {
+		mask |= 6
+	}
 	switch x {
 	case 0:
 		return a.info.STPState == 0 || mask&1 != 0
 	case 1:
-		return false
+		return mask&2 != 0
 	}
 	return (mask|a.info.GroupFwdMask)&(1<<x) != 0
 }
 
-// forbids says why a copy may not leave by a device, "" if it may.
-func (a *arrival) forbids(dev string, wire []byte) string {
+// forbids says why a copy may not leave by a device, by a tunnel if that is not 0, ""
+// if it may.
+func (a *arrival) forbids(dev string, wire []byte, tunnel uint64) string {
+	if isAnswer(wire) {
+		return a.forbidsAnswer(dev, wire)
+	}
 	state, untagged, member := a.in(dev, a.vid)
 	leavesTagged := a.tag != nil
 	if a.filtered {
@@ -202,6 +232,11 @@ func (a *arrival) forbids(dev string, wire []byte) string {
 			return "the frame's VLAN does not forward there"
 		}
 	}
+	wantTunnel := uint64(0)
+	if leavesTagged {
+		wantTunnel = a.tunnel(dev)
+	}
+	leavesTagged = leavesTagged && wantTunnel == 0
 	want := wire[:12:12]
 	if leavesTagged {
 		want = append(want, a.tag...)
@@ -211,6 +246,10 @@ func (a *arrival) forbids(dev string, wire []byte) string {
 		return "it has another tag or type than it should"
 	case !a.owes && !bytes.Equal(want, wire):
 		return "its bytes are not what they should be"
+	case tunnel != wantTunnel:
+		return fmt.Sprintf("its tunnel is %d and not %d", tunnel, wantTunnel)
+	case a.rule.bars(a, dev):
+		return "a filter does not let it"
 	}
 	if dev == "" {
 		return a.forbidsHost()
@@ -300,15 +339,15 @@ func (s *session) carry() {
 		from, send, explain = p.Name(), func(f frame.Frame) error { return p.Receive(f) }, p.Explain
 	}
 	s.note("frame from %q: % x, tag %v, %d bytes", from, f.Data[:min(22, len(f.Data))], f.Tag, len(f.Data))
-	before := view(snap(s.b))
+	before := s.view()
 	foretold := explain(f)
-	s.equal(before, view(snap(s.b)), "Explain changed something")
+	s.equal(before, s.view(), "Explain changed something")
 	a := before.judge(from, f)
 	if n > 0 && !s.slots[n-1].there {
 		a.barred = "the port has left"
 	}
 	err := send(f)
-	after := view(snap(s.b))
+	after := s.view()
 	s.hold(before.sameSettings(after), "a frame changed a setting")
 	_, a.evicted = before.fdb[fdbKey{a.dst, a.vid}]
 	_, there := after.fdb[fdbKey{a.dst, a.vid}]
@@ -321,14 +360,15 @@ func (s *session) carry() {
 
 // emissions holds each copy that left against the rules and gives their devices.
 func (s *session) emissions(a *arrival) []string {
-	out := s.log.take()
-	for _, d := range out {
+	out, tunnels := s.log.take(), s.tunnels
+	s.tunnels = nil
+	for i, d := range out {
 		dev := d.dev
 		if dev == "br0" {
 			dev = ""
 		}
 		s.hold(a.barred == "", "left by %s, though %s", d.dev, a.barred)
-		why := a.forbids(dev, d.wire)
+		why := a.forbids(dev, d.wire, tunnels[i])
 		s.hold(why == "", "left by %s in VLAN %d, though %s: % x", d.dev, a.vid, why, d.wire[:min(26, len(d.wire))])
 	}
 	names := devs(out)

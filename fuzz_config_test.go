@@ -66,6 +66,7 @@ type fuzzCable struct {
 	t      testing.TB
 	jammed atomic.Bool
 	watch  func(dev string, fs []frame.Frame) // sees what is written, before and after; nil: nobody does
+	took   func(fs []frame.Frame)             // sees what is taken, where nobody watches
 }
 
 func (c *fuzzCable) WriteFrames(fs []frame.Frame) (int, error) {
@@ -78,6 +79,9 @@ func (c *fuzzCable) WriteFrames(fs []frame.Frame) (int, error) {
 	}
 	if c.jammed.Load() {
 		return 0, bridge.ErrQueueFull
+	}
+	if c.watch == nil {
+		c.took(fs)
 	}
 	return c.recorder.WriteFrames(fs)
 }
@@ -104,10 +108,14 @@ type session struct {
 	host  *fuzzCable         // nil: none is attached
 	own   map[frame.MAC]bool // addresses of which a request may have changed local entries
 	all   bool               // a flush may have taken any local entry
+	table *bridge.HostTable
+	rule  rule // of the filter; 0: there is none
 
 	watch  func(dev string, fs []frame.Frame) // of the cables; frames are under way all the time then
 	events int                                // told since the last step
 	steps  []string                           // what was done, the last few
+
+	tunnels []uint64 // by which what is on the tape left
 }
 
 func runScript(t testing.TB, b []byte) {
@@ -122,12 +130,13 @@ func runScript(t testing.TB, b []byte) {
 // newSession makes the bridge that a script begins with; watch, if it is not nil,
 // sees what is written to its cables.
 func newSession(t testing.TB, b []byte, watch func(dev string, fs []frame.Frame)) *session {
-	s := &session{script: &script{b}, t: t, log: new(tape), clock: newClock(), own: map[frame.MAC]bool{}, watch: watch}
+	s := &session{script: &script{b}, t: t, log: new(tape), clock: newClock(), own: map[frame.MAC]bool{}, table: newNeighbours(), watch: watch}
 	s.limit = 3 + s.n(8)
 	c := bridge.Config{
 		Clock: s.clock.now, Seed: 1, FDBLimit: s.limit, Kernel: bridge.Kernel(s.n(int(bridge.Linux6_18) + 1)),
 		VLANFiltering: s.yes(), VLANProtocol: among(s.script, frame.TypeDot1Q, frame.TypeDot1AD),
 		VLANDefaultPVID: new(among[frame.VID](s.script, 1, 0, 5)), MSTEnabled: s.n(6) == 5, Down: s.n(8) == 7,
+		Host: s.table, WireMode: s.n(4) == 3,
 	}
 	var err error
 	s.b, err = bridge.New(c)
@@ -136,6 +145,9 @@ func newSession(t testing.TB, b []byte, watch func(dev string, fs []frame.Frame)
 		require.NoError(t, s.addPort(i))
 	}
 	require.NoError(t, s.attach())
+	if s.yes() {
+		s.furnish()
+	}
 	return s
 }
 
@@ -150,16 +162,17 @@ func (s *session) step() {
 		s.carry()
 		return
 	}
-	before := view(snap(s.b))
+	before := s.view()
 	s.events = 0
 	what, partly, err := s.configure()
 	s.note("%s: %v", what, err)
-	after := view(snap(s.b))
+	after := s.view()
 	if err != nil && !partly {
 		s.equal(before, after, "a refused call changed something")
 		s.hold(s.events == 0, "a refused call told of something")
 	}
 	out := s.log.take()
+	s.tunnels = nil
 	speaks := before.info.STPState != 0 || after.info.STPState != 0 || before.info.McastSnooping || after.info.McastSnooping
 	s.hold(len(out) == 0 || speaks, "a bridge without protocols said something: %v", brief(out))
 	s.tables(after)
@@ -216,7 +229,7 @@ func (s *session) filter() *bridge.VLANFilter {
 
 // configure makes one configuration call. partly: an error may leave a part done.
 func (s *session) configure() (what string, partly bool, err error) {
-	switch s.n(24) {
+	switch s.n(28) {
 	case 0, 1:
 		i := s.n(fuzzPorts)
 		if s.slots[i].there && s.n(3) == 0 {
@@ -263,6 +276,8 @@ func (s *session) configure() (what string, partly bool, err error) {
 		s.hold(p.Set(bridge.PortAttrs{BackupPort: new(q.Name())}) == nil || p == q || !p.Info().Attached || !q.Info().Attached, "no backup")
 		up := s.yes()
 		return fmt.Sprint("fail over ", p.Name(), " to ", q.Name(), up), false, p.SetLink(up, !up)
+	case 23, 24, 25, 26:
+		return s.options()
 	default:
 		d := among(s.script, time.Millisecond, 100*time.Millisecond, time.Second, 20*time.Second, 400*time.Second)
 		s.clock.add(d)
@@ -283,7 +298,7 @@ func (s *session) addPort(i int) error {
 		c.Attrs = s.portAttrs()
 	}
 	name := portName(i + 1)
-	cable := &fuzzCable{recorder: newRecorder(name, s.log), t: s.t, watch: s.watch}
+	cable := s.cable(name)
 	p, err := s.b.AddPort(name, cable, c)
 	if err != nil && s.slots[i].port == nil { // each slot begins with some port
 		c = bridge.PortConfig{}
@@ -293,6 +308,15 @@ func (s *session) addPort(i int) error {
 		s.slots[i] = slot{p, cable, c.FDBLimit, true}
 	}
 	return err
+}
+
+// cable makes a cable's end.
+func (s *session) cable(name string) *fuzzCable {
+	return &fuzzCable{recorder: newRecorder(name, s.log), t: s.t, watch: s.watch, took: func(fs []frame.Frame) {
+		for i := range fs {
+			s.tunnels = append(s.tunnels, fs[i].Tunnel)
+		}
+	}}
 }
 
 // allUp brings every link and the bridge up, so that a script does not end in
@@ -321,7 +345,7 @@ func (s *session) removePort(i int) error {
 
 // bridgeDevice changes the bridge's own device.
 func (s *session) bridgeDevice() (string, bool, error) {
-	switch on := s.yes(); s.n(6) {
+	switch on := s.yes(); s.n(8) {
 	case 0:
 		a := s.address()
 		return fmt.Sprint("bridge address ", a), false, s.b.SetAddress(a)
@@ -333,6 +357,10 @@ func (s *session) bridgeDevice() (string, bool, error) {
 	case 3:
 		return fmt.Sprint("bridge up ", on), false, s.b.SetUp(on)
 	case 4:
+		return fmt.Sprint("wire mode ", on), false, s.b.SetWireMode(on)
+	case 5:
+		return fmt.Sprint("arp off ", on), false, s.b.SetNoARP(on)
+	case 6:
 		return fmt.Sprint("allmulti ", on), false, s.b.SetAllMulti(on)
 	default:
 		return fmt.Sprint("promisc ", on), false, s.b.SetPromisc(on)
@@ -362,7 +390,7 @@ func (s *session) cables() (string, bool, error) {
 }
 
 func (s *session) attach() error {
-	c := &fuzzCable{recorder: newRecorder("br0", s.log), t: s.t, watch: s.watch}
+	c := s.cable("br0")
 	err := s.b.AttachHost(c, bridge.HostConfig{Caps: bridge.Caps{TagAside: s.yes()}})
 	if err == nil {
 		s.host = c

@@ -104,7 +104,7 @@ func (s *session) bridgeAttrs() (a bridge.BridgeAttrs) {
 func (s *session) portAttrs() (a bridge.PortAttrs) {
 	on := func() *bool { return new(s.yes()) }
 	for range 1 + s.n(2) {
-		switch s.n(24) {
+		switch s.n(27) {
 		case 0:
 			a.State = new(s.state())
 		case 1:
@@ -145,6 +145,12 @@ func (s *session) portAttrs() (a bridge.PortAttrs) {
 			a.McastRouter = new(s.n(6) - 1)
 		case 22:
 			a.McastEHTHostsLimit = new(uint32(s.n(2)))
+		case 23:
+			a.ProxyARPWifi = on()
+		case 24:
+			a.BackupNexthopID = new(uint32(s.n(3)))
+		case 25:
+			a.NeighSuppress = new(true)
 		default:
 			a.VLANTunnel = on()
 		}
@@ -211,7 +217,9 @@ func (s *session) frame(from int) frame.Frame {
 		return frame.Frame{Data: etherN(dst, src, frame.HeaderLen).Data[:size]}
 	}
 	f := etherN(dst, src, size)
-	switch s.n(8) {
+	switch s.n(10) {
+	case 9, 8:
+		f = s.request(dst, src)
 	case 7:
 		f = tcpGSO(dst, src, 3000, 1000)
 	case 6:
@@ -228,6 +236,9 @@ func (s *session) frame(from int) frame.Frame {
 		} else if !f.Tag.Present() {
 			f = aside(f, tpid, tci)
 		}
+	}
+	if s.n(4) == 0 && from > 0 {
+		f.Tunnel = 1 + among[uint64](s.script, 100, 101, 5, 0, 1<<32)
 	}
 	return f
 }

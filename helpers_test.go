@@ -354,6 +354,7 @@ type snapshot struct {
 	VLANs   map[string][]bridge.VLANInfo
 	MST     map[string][]bridge.MSTInfo
 	Globals []bridge.VLANGlobalInfo
+	Tunnels map[string][]bridge.VLANTunnel
 	Entries []bridge.FDBEntry
 }
 
@@ -361,10 +362,12 @@ func snap(b *bridge.Bridge) snapshot {
 	s := snapshot{
 		Info: b.Info(), Entries: slices.Collect(b.FDB().All()),
 		VLANs: map[string][]bridge.VLANInfo{"": b.VLANs().All()}, MST: map[string][]bridge.MSTInfo{}, Globals: b.VLANGlobals(),
+		Tunnels: map[string][]bridge.VLANTunnel{},
 	}
 	for _, p := range b.Ports() {
 		s.Ports = append(s.Ports, p.Info())
 		s.VLANs[p.Name()], s.MST[p.Name()] = p.VLANs().All(), p.MST()
+		s.Tunnels[p.Name()] = p.VLANs().Tunnels()
 	}
 	return s
 }
