@@ -444,3 +444,44 @@ func TestFDBMemoryFlushed(t *testing.T) {
 	assert.Zero(t, b.fdb.dir.Load().depth())
 	checkFDB(t, &b.fdb)
 }
+
+// A station that MAB is about to note, and that becomes known on another port at this
+// moment, stays there: the locked port neither has it nor lets it in.
+func TestMABTakesNobodyAway(t *testing.T) {
+	b := testBridge(t, Config{})
+	locked := testPort(t, b, "locked", PortConfig{Locked: true, MAB: true})
+	open := testPort(t, b, "open", PortConfig{})
+	require.NoError(t, open.Receive(learnFrame(testMAC(1))))
+	in := &Input{b: b, cfg: b.cfg.Load(), now: b.stamp(), dir: *b.fdb.dir.Load()}
+	pc := in.cfg.conf(locked)
+	assert.Equal(t, LockedElsewhere, in.learn(pc, testMAC(1), 0, fdbLocked), "found elsewhere when it is to be noted")
+	assert.Equal(t, LockedElsewhere, in.learnNew(pc, testMAC(1), 0, fdbLocked), "or only under the lock")
+	e, ok := b.FDB().Lookup(testMAC(1), 0)
+	require.True(t, ok)
+	assert.Equal(t, "open", e.Port)
+	require.NoError(t, locked.Receive(learnFrame(testMAC(1))))
+	assert.EqualValues(t, 1, locked.Stats().Ingress.Dropped[DropLocked])
+}
+
+// An entry is its port's to the end: one that is still there while its port leaves is
+// not the bridge's own.
+func TestEntryOfLeavingPort(t *testing.T) {
+	b := testBridge(t, Config{})
+	p := testPort(t, b, "p", PortConfig{Address: testMAC(100)})
+	require.NoError(t, p.Receive(learnFrame(testMAC(1))))
+	_, err := b.publish("remove port", "p", func(x *tx) error { // the half of it that frames see first
+		x.own()
+		x.cfg.byNum[p.num], x.cfg.ports = nil, nil
+		return nil
+	})
+	require.NoError(t, err)
+	e, ok := b.FDB().Lookup(testMAC(1), 0)
+	require.True(t, ok)
+	assert.Equal(t, "p", e.Port)
+	names := map[frame.MAC]string{}
+	for e := range b.FDB().All() {
+		names[e.MAC] = e.Port
+	}
+	assert.Equal(t, "p", names[testMAC(1)])
+	assert.Equal(t, "p", names[testMAC(100)])
+}

@@ -192,6 +192,8 @@ func (in *Input) moveLocked(cfg *config, pc *portConf, at fdbAt, k uint64, v, ex
 		return Refreshed
 	case v.has(fdbSticky):
 		return NotMovedSticky
+	case extra.has(fdbLocked):
+		return LockedElsewhere // it became known there since it was looked up, and MAB is for who is not
 	case !cfg.mayLearn(pc, keyVID(k)):
 		return NotLearnedState
 	}

@@ -393,11 +393,15 @@ func (w FDBFlush) fits(k uint64, v fdbVal) bool {
 // would find, or says that there is none.
 func (f *FDB) Lookup(mac frame.MAC, vid frame.VID) (FDBEntry, bool) {
 	k := fdbKey(mac, vid)
+	f.mu.Lock()
 	at, _, v, ok := f.find(k)
 	if !ok {
+		f.mu.Unlock()
 		return FDBEntry{}, false
 	}
-	return fdbCopy{k, v, at.used().Load()}.entry(f.b.stamp(), f.b.cfg.Load()), true
+	c := f.copyLocked(at, k, v)
+	f.mu.Unlock()
+	return c.entry(f.b.stamp(), f.b.cfg.Load().hold), true
 }
 
 // Len is the number of entries, local ones included.

@@ -105,25 +105,35 @@ func (f *FDB) flushIf(want func(k uint64, v fdbVal) bool) (n int) {
 type fdbCopy struct {
 	k    uint64
 	v    fdbVal
+	p    *Port // nil: the bridge itself
 	used uint32
 }
 
+// copyLocked also notes whose an entry is: the number may be another port's soon.
+func (f *FDB) copyLocked(at fdbAt, k uint64, v fdbVal) fdbCopy {
+	c := fdbCopy{k: k, v: v, used: at.used().Load()}
+	if n := v.port(); n != fdbSelf {
+		c.p = f.ports[n].p
+	}
+	return c
+}
+
 // All lists the entries by address, then VLAN, as they are when it is ranged over.
-// The table is copied in parts, 24 bytes an entry, and nobody waits for more than a
+// The table is copied in parts, 32 bytes an entry, and nobody waits for more than a
 // few hundred entries: one that is there throughout is listed exactly once, one that
 // comes or goes meanwhile may be, and one that moves is listed as it was before or
 // after. A table of at most some 300 entries is one part, and so as it was at one
 // moment. The caller may do anything meanwhile.
 func (f *FDB) All() iter.Seq[FDBEntry] {
 	return func(yield func(FDBEntry) bool) {
-		now, cfg := f.b.stamp(), f.b.cfg.Load()
+		now, hold := f.b.stamp(), f.b.cfg.Load().hold
 		copies := make([]fdbCopy, 0, f.Len())
 		f.sweep(func(at fdbAt, k uint64, v fdbVal) {
-			copies = append(copies, fdbCopy{k, v, at.used().Load()})
+			copies = append(copies, f.copyLocked(at, k, v))
 		}, nil)
 		slices.SortFunc(copies, func(a, b fdbCopy) int { return cmp.Compare(a.k, b.k) })
 		for _, c := range copies {
-			if !yield(c.entry(now, cfg)) {
+			if !yield(c.entry(now, hold)) {
 				return
 			}
 		}
@@ -131,10 +141,10 @@ func (f *FDB) All() iter.Seq[FDBEntry] {
 }
 
 // entry makes the public form (fdb_fill_info).
-func (c fdbCopy) entry(now stamp, cfg *config) FDBEntry {
+func (c fdbCopy) entry(now, hold stamp) FDBEntry {
 	v := c.v
 	e := FDBEntry{
-		MAC: keyMAC(c.k), VID: keyVID(c.k), State: v.nud(now, cfg.hold),
+		MAC: keyMAC(c.k), VID: keyVID(c.k), State: v.nud(now, hold),
 		Sticky: v.has(fdbSticky), ExternLearn: v.has(fdbExtern), User: v.has(fdbUser), Locked: v.has(fdbLocked),
 		Updated: time.Duration(max(now-v.updated(), 0)) * time.Millisecond,
 		Used:    time.Duration(now.used()-c.used) * 10 * time.Millisecond,
@@ -145,8 +155,8 @@ func (c fdbCopy) entry(now stamp, cfg *config) FDBEntry {
 	if v.has(fdbInactive) {
 		e.Activity |= ActivityInactive
 	}
-	if n := v.port(); n < len(cfg.byNum) && cfg.byNum[n] != nil {
-		e.Port = cfg.byNum[n].p.name
+	if c.p != nil {
+		e.Port = c.p.name
 	}
 	return e
 }
