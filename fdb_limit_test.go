@@ -202,3 +202,10 @@ func TestFDBLimitSecondChance(t *testing.T) {
 		}
 	}
 }
+
+func TestNegativeLimit(t *testing.T) {
+	l := newLabN(t, bridge.Config{}, 1)
+	_, err := l.b.AddPort("p2", newRecorder("p2", l.log), bridge.PortConfig{FDBLimit: -1})
+	require.ErrorIs(t, err, bridge.EINVAL)
+	require.Len(t, l.b.Ports(), 1)
+}

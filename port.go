@@ -224,6 +224,8 @@ func (x *tx) build(p *Port, c *PortConfig) (*portConf, error) {
 		return nil, x.refuse(EINVAL, "the port's address is a group address")
 	case i.MTU < minMTU || i.MTU > maxPortMTU:
 		return nil, x.refuse(EINVAL, "MTU must be 68 to 65521")
+	case c.FDBLimit < 0:
+		return nil, x.refuse(EINVAL, "FDBLimit must not be negative")
 	}
 	for _, vl := range c.VLANs {
 		if why := vl.check(); why != "" {
