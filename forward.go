@@ -8,6 +8,12 @@ import (
 	"github.com/ddfb540f/bridge/frame"
 )
 
+// manyViews is how many views there are at most before what they are to become is
+// written, in the middle of a batch: a frame that is flooded to tunnels has one for each
+// tunnel id. Each frame may add as many as there are ports, and each view be finished in
+// as many ways as there are needs; all are numbered in 16 bits.
+const manyViews = 4096
+
 // A vector is what leaves by one device in one batch: numbers of Input.views, so
 // that a flood costs two bytes a port and an Input stays small however many ports
 // there are.
@@ -171,12 +177,18 @@ func (in *Input) abandon() {
 
 // forgetBatch keeps the memory of the scratch, and no hold on the memory of others.
 func (in *Input) forgetBatch() {
+	in.forgetViews()
+	in.pushed = in.pushed[:0]
+	in.cfg, in.hooks, in.pc, in.dir = nil, nil, nil, fdbDir{}
+}
+
+// forgetViews forgets frames that have left.
+func (in *Input) forgetViews() {
 	clear(in.views)
 	clear(in.leaving[:cap(in.leaving)])
 	in.fin.reset()
-	in.views, in.pushed = in.views[:0], in.pushed[:0]
+	in.views = in.views[:0]
 	in.touched, in.written = in.touched[:0], 0
-	in.cfg, in.hooks, in.pc, in.dir = nil, nil, nil, fdbDir{}
 }
 
 // write sends the frames of a vector to a cable and accounts for each.

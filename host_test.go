@@ -134,6 +134,9 @@ func TestHostPanics(t *testing.T) {
 			failed = append(failed, e.Port)
 		}
 	})
+	assert.Len(t, l.p(1).Explain(whoHas(1, 2)).Out, 3)
+	assert.Empty(t, failed, "what is only explained ends nothing")
+	require.NoError(t, l.p(1).Info().Failed)
 	assert.Equal(t, []string{"p3", "p2", "br0"}, l.out(1, whoHas(1, 2)), "as if it knew nobody")
 	assert.Equal(t, []string{"p1"}, failed)
 	assert.ErrorContains(t, l.p(1).Info().Failed, "no")

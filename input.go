@@ -147,6 +147,10 @@ func (in *Input) batch(fs []frame.Frame) (first error) {
 		if in.account(o); err != nil && first == nil {
 			first = err
 		}
+		if len(in.views) >= manyViews {
+			in.flush()
+			in.forgetViews()
+		}
 	}
 	in.flush()
 	return first
@@ -334,11 +338,11 @@ func (in *Input) pass(pc *portConf, f *frame.Frame) {
 }
 
 // guard runs a user's function; its panic ends the cable that the frame came from,
-// and nothing else.
+// and nothing else, and not even that if the frame is only explained.
 func (in *Input) guard(fn func()) {
 	defer func() {
 		r := recover()
-		if r == nil {
+		if r == nil || in.dry != nil {
 			return
 		}
 		in.failSource(fmt.Errorf("bridge: a callback panicked: %v", r))

@@ -242,17 +242,22 @@ func (in *Input) made(start int, tag frame.Tag) frame.Frame {
 }
 
 // emitOwn sends a frame of the bridge's own out of a port (br_arp_send, br_nd_send):
-// as it is, whatever the port's state and MTU. With pc nil it goes up to the host.
+// as it is, whatever the port's state and MTU, but not where there is no carrier, which
+// with MST a port may be without. With pc nil it goes up to the host.
 func (in *Input) emitOwn(at Probe, pc *portConf, f *frame.Frame) {
 	if in.watched {
 		in.show(pc.port(), Step{Probe: at, Src: f.Src(), Dst: f.Dst(), Tag: f.Tag})
 	}
-	asked := in.views[in.firstView]
-	in.enter(f)
 	num := fdbSelf
 	if pc != nil {
 		num = pc.num
+		if pc.flags&flagLink != flagLink {
+			in.notForwardable(pc, f, DropPortDown)
+			return
+		}
 	}
+	asked := in.views[in.firstView]
+	in.enter(f)
 	in.put(num, pc.port(), in.firstView)
 	in.enter(&asked)
 }

@@ -333,3 +333,18 @@ func TestAnswerToDAD(t *testing.T) {
 	assert.Equal(t, "333300000001020000000a0286dd6000000000203afffe800000000000000000000000000002ff02000000000000000000000000000188004d9820000000fe8000000000000000000000000000020201020000000a02",
 		hex.EncodeToString(got[0]))
 }
+
+// A port without a carrier sends no answer either. Only with MST does a request come in
+// by one.
+func TestNoAnswerWithoutCarrier(t *testing.T) {
+	table := new(bridge.HostTable)
+	l := neighLab(t, bridge.Config{MSTEnabled: true, VLANDefaultPVID: new(frame.VID(0))}, table)
+	l.set(2, bridge.PortAttrs{NeighSuppress: on()})
+	require.Equal(t, []string{"p1", "p3", "br0"}, l.out(1, whoHas(1, 2)))
+	require.NoError(t, l.p(1).SetLink(true, false))
+	e := l.p(1).Explain(whoHas(1, 2))
+	require.Equal(t, []string{"p3", "br0"}, l.out(1, whoHas(1, 2)))
+	require.Len(t, e.Out, 2)
+	require.EqualValues(t, 1, l.p(1).Stats().Egress.Refused[bridge.DropPortDown])
+	balanced(t, l.b)
+}

@@ -449,3 +449,50 @@ func TestVLANTunnelAllocatesNothing(t *testing.T) {
 		assert.EqualValues(t, before+2*101, ports[2].Stats().TxPackets)
 	}
 }
+
+// A tunnelCable holds that it gets numbered frames in order, all by one tunnel.
+type tunnelCable struct {
+	*recorder
+	tunnel uint64
+	next   byte
+	wrong  int
+}
+
+func (c *tunnelCable) WriteFrames(fs []frame.Frame) (int, error) {
+	for i := range fs {
+		if fs[i].Tunnel != c.tunnel || fs[i].Data[59] != c.next {
+			c.wrong++
+		}
+		c.next++
+	}
+	return len(fs), nil
+}
+
+// A batch that is flooded to as many tunnels as there can be ports makes more different
+// frames than 16 bits count: each port gets its own all the same.
+func TestFloodToManyTunnels(t *testing.T) {
+	l := newLab(t, bridge.Config{VLANFiltering: true, VLANs: bridge.Access(5)})
+	l.forget()
+	var cables []*tunnelCable
+	for i := range 1023 {
+		name := fmt.Sprint("t", i)
+		c := &tunnelCable{recorder: newRecorder(name, l.log), tunnel: uint64(i) + 2}
+		p, err := l.b.AddPort(name, c, bridge.PortConfig{
+			VLANs: bridge.Trunk(0, 5), Hairpin: true, Attrs: bridge.PortAttrs{VLANTunnel: new(true)},
+		})
+		require.NoError(t, err)
+		require.NoError(t, p.VLANs().AddTunnel(bridge.VLANTunnel{VID: 5, ID: uint32(i) + 1}))
+		cables = append(cables, c)
+	}
+	fs := make([]frame.Frame, 64)
+	for i := range fs {
+		fs[i] = etherN(frame.Broadcast, mac(1), 60)
+		fs[i].Data[59], fs[i].Tunnel = byte(i), 2
+	}
+	require.NoError(t, l.b.Port("t0").Receive(fs...))
+	for _, c := range cables {
+		require.Zero(t, c.wrong, c.name)
+		require.EqualValues(t, 64, c.next, c.name)
+	}
+	balanced(t, l.b)
+}
