@@ -38,19 +38,26 @@ func overStale(network, at string, bind func() error) error {
 	if err == nil || !strings.HasPrefix(network, "unix") || !inUse(err) {
 		return err
 	}
-	if info, bad := os.Lstat(at); bad != nil || info.Mode()&fs.ModeSocket == 0 || somebodyHolds(network, at) {
+	info, bad := os.Lstat(at)
+	switch {
+	case bad != nil: // no path, but a name in the abstract namespace
 		return err
+	case info.Mode()&fs.ModeSocket == 0:
+		return fmt.Errorf("%w: what is there is no socket, so it stays; choose another path", err)
+	case somebodyHolds(at):
+		return fmt.Errorf("%w: a program that runs has this socket; end that, or choose another path", err)
 	}
-	if os.Remove(at) != nil {
-		return err
+	if err := os.Remove(at); err != nil {
+		return fmt.Errorf("replace what a program has left behind: %w", err)
 	}
 	return bind()
 }
 
 // somebodyHolds reports whether a socket at a path is somebody's, as far as can be
-// known.
-func somebodyHolds(network, at string) bool {
-	conn, err := net.Dial(network, at)
+// known. A socket of datagrams asks, also after one of a stream: that is refused for
+// its kind, and whoever listens there hears of no connection.
+func somebodyHolds(at string) bool {
+	conn, err := net.Dial("unixgram", at)
 	if err == nil {
 		conn.Close()
 		return true

@@ -213,7 +213,7 @@ func (d *Dgram) known(name []byte) bool {
 func (d *Dgram) there(p *peer) bool {
 	if now := time.Now(); now.Sub(d.probed) >= probePause {
 		d.probed = now
-		return somebodyHolds("unixgram", p.name)
+		return somebodyHolds(p.name)
 	}
 	return true
 }

@@ -3,6 +3,7 @@ package qemu
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -52,18 +53,24 @@ type sockets struct {
 	path    string         // to be removed by close
 }
 
-func (s *sockets) close() error {
-	err := s.in.Close()
+// close removes the path first, as long as nobody else can have made it theirs.
+func (s *sockets) close() (err error) {
+	if s.path != "" {
+		if err = os.Remove(s.path); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	err = errors.Join(err, s.in.Close())
 	if s.out != s.in {
 		err = errors.Join(err, s.out.Close())
-	}
-	if s.path != "" {
-		err = errors.Join(err, os.Remove(s.path))
 	}
 	return err
 }
 
 func (cfg *DgramConfig) open() (s sockets, err error) {
+	if cfg.Local == cfg.Remote && cfg.Local != "" {
+		return s, fmt.Errorf("%w: Local and Remote are the same: the peer has a socket of its own", bridge.EINVAL)
+	}
 	if strings.HasPrefix(cfg.Local, "unix:") {
 		s, err = cfg.openUnix()
 	} else {
@@ -112,6 +119,9 @@ func (cfg *DgramConfig) openUDP() (s sockets, err error) {
 	remote, err := resolveUDP(cfg.Remote)
 	if err != nil {
 		return s, err
+	}
+	if remote.Port == 0 {
+		return s, fmt.Errorf("%w: Remote has port 0, which nobody can be at", bridge.EINVAL)
 	}
 	var local *net.UDPAddr
 	if cfg.Local != "" {

@@ -29,6 +29,9 @@ func TestDgramConfigs(t *testing.T) {
 		"a stream":          {Local: "tcp:127.0.0.1:0", Remote: "udp:127.0.0.1:1"},
 		"a long path":       {Local: path, Remote: "unix:/" + string(long)},
 		"an IPv6 group":     {Remote: "udp:[ff02::1]:1234"},
+		"a remote port 0":   {Local: "udp:127.0.0.1:0", Remote: "udp:127.0.0.1:0"},
+		"another port 0":    {Local: "udp:127.0.0.1:1234", Remote: "udp:127.0.0.1:0"},
+		"its own path":      {Local: path, Remote: path},
 		"a group's port":    {Local: "udp:127.0.0.1:1234", Remote: "udp:239.255.77.1:1234"},
 	} {
 		_, err := qemu.OpenDgram(cfg)
@@ -214,4 +217,16 @@ func TestDgramGroup(t *testing.T) {
 			assert.Empty(t, r.frames)
 		}
 	})
+}
+
+// Close removes the path of its own socket, and does not mind that somebody has done so.
+func TestDgramClosesItsPath(t *testing.T) {
+	path := unixPath(t)
+	d := openDgram(t, qemu.DgramConfig{Local: "unix:" + path})
+	require.NoError(t, d.Close())
+	assert.NoFileExists(t, path)
+
+	d = openDgram(t, qemu.DgramConfig{Local: "unix:" + path})
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, d.Close())
 }

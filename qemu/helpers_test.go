@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // until waits for what is to come about by itself.
 func until(t testing.TB, what string, is func() bool) {
