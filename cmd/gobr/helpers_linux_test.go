@@ -25,7 +25,7 @@ type netns struct{ *inner.NS }
 
 func newNetns(t *testing.T) netns { return netns{netnstest.New(t, true)} }
 
-// command runs a program in the namespace, for twenty seconds at most.
+// command runs a program in the namespace, for a minute at most.
 func (ns netns) command(name string, args ...string) error {
 	_, err := ns.Run(name, args...)
 	return err
@@ -101,10 +101,13 @@ func (p *program) says(t *testing.T, pattern string) {
 	p.heard += found[1]
 }
 
-// eventually waits ten seconds at most.
+// patience is how long another process may take for anything.
+const patience = time.Minute
+
+// eventually waits a minute at most.
 func eventually(t *testing.T, ok func() bool, why func() string) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
 		require.True(t, time.Now().Before(end), "%s", why())
 	}
 }
@@ -136,7 +139,7 @@ func start(t *testing.T, args ...string) (*program, string) {
 	select {
 	case line := <-first:
 		return p, line
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("gobr does not start: ", p.stderr())
 	}
 	return nil, ""
@@ -149,7 +152,7 @@ func (p *program) end(t *testing.T, sig os.Signal) (int, string) {
 	if sig != nil {
 		require.NoError(t, p.cmd.Process.Signal(sig))
 	}
-	watchdog := time.AfterFunc(20*time.Second, func() { _ = p.cmd.Process.Kill() })
+	watchdog := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
 	defer watchdog.Stop()
 	<-p.copied
 	_ = p.cmd.Wait() // what it says is in the exit status

@@ -112,7 +112,7 @@ func TestEndsWithItsOutput(t *testing.T) {
 			}
 			require.NoError(t, cmd.Start())
 			w.Close()
-			watchdog := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+			watchdog := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 			defer watchdog.Stop()
 			if c.lines > 0 {
 				n, err := r.Read(make([]byte, 4096))

@@ -54,7 +54,7 @@ func stream(t *testing.T, from, to host, more func() bool) (n int64) {
 	}()
 	var c net.Conn
 	require.NoError(t, from.Do(func() (err error) {
-		c, err = net.DialTimeout("tcp", l.Addr().String(), 10*time.Second)
+		c, err = net.DialTimeout("tcp", l.Addr().String(), patience)
 		return err
 	}))
 	defer c.Close()
@@ -62,7 +62,7 @@ func stream(t *testing.T, from, to host, more func() bool) (n int64) {
 	for more() {
 		random.Read(block)
 		sum.Write(block)
-		require.NoError(t, c.SetDeadline(time.Now().Add(20*time.Second)))
+		require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
 		_, err := c.Write(block)
 		require.NoError(t, err)
 		n += int64(len(block))

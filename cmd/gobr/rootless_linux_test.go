@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -45,7 +44,7 @@ func TestRootlessRecipe(t *testing.T) {
 	require.NoError(t, os.Chmod(tun, 0o666))
 	recipe := shellBlock(t, "../../docs/rootless.md", "ci:rootless")
 
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-eu", "-c", `
 		mount --bind "$1" /dev/net/tun

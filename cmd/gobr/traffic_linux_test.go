@@ -180,7 +180,7 @@ func (x transfer) once(t *testing.T) (out []byte, err error) {
 		args = append(args, "-u", "-b", fmt.Sprint(udpRate), "-l", fmt.Sprint(udpSize))
 	}
 	err = x.from.Do(func() (err error) {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		out, err = exec.CommandContext(ctx, "iperf3", args...).Output()
 		return err

@@ -123,9 +123,9 @@ func (g *vm) awaitDatagrams(ctx context.Context, want uint64) (n uint64, err err
 	return n, nil
 }
 
-// wait waits until something is so, for twenty seconds at most.
+// wait waits until something is so, for a minute at most.
 func wait(ctx context.Context, so func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
 		if ok, err := so(); ok || err != nil {

@@ -224,7 +224,7 @@ func (w *world) join(ctx context.Context) (err error) {
 
 // awaitUp waits until interfaces send: a while after their carriers came.
 func (w *world) awaitUp(ctx context.Context, names []string) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for _, name := range names {
 		for {

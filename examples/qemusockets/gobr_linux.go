@@ -16,7 +16,7 @@ import (
 )
 
 // patience is how long gobr may take for anything.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // build makes gobr in a directory, from the module that this program is run in.
 func build(ctx context.Context, dir string) (string, error) {

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Appliance is a guest whose first program is one of ours and the only one: there is
+// An Appliance is a guest whose first program is one of ours and the only one: there is
 // no busybox. The two speak by a stream, a virtio console.
 type Appliance struct {
 	net.Conn // to the program

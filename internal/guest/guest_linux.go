@@ -231,7 +231,7 @@ type monitor struct {
 }
 
 func (m *monitor) command(name string) error {
-	if err := m.conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := m.conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
 	if !m.ready {

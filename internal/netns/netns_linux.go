@@ -70,10 +70,10 @@ func (ns *NS) Do(fn func() error) error {
 // Start starts a program in the namespace.
 func (ns *NS) Start(cmd *exec.Cmd) error { return ns.Do(cmd.Start) }
 
-// Run runs a program in the namespace to its end, for twenty seconds at most, and
+// Run runs a program in the namespace to its end, for a minute at most, and
 // gives what it printed. The error has that too.
 func (ns *NS) Run(name string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var out []byte
 	err := ns.Do(func() (err error) {

@@ -121,12 +121,12 @@ func Gone(pids []int) bool {
 	return true
 }
 
-// Eventually waits half a minute at most.
+// Eventually waits a minute at most.
 func Eventually(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !so(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !so(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("not within half a minute: " + what)
+			t.Fatal("not within a minute: " + what)
 		}
 	}
 }
