@@ -22,7 +22,7 @@ var drivers = []string{"e1000", "virtio_pci", "virtio_net"}
 // A Kernel is one that has the drivers, as modules or built in.
 type Kernel struct {
 	image   string            // its vmlinuz
-	modules map[string]string // paths of all its modules by name
+	modules map[string]string // paths of all its modules by name; "" for one that is built in
 }
 
 // FindKernel looks below root for the newest kernel that fits.
@@ -36,14 +36,25 @@ func FindKernel(root string) (*Kernel, error) {
 		version := strings.TrimPrefix(filepath.Base(image), "vmlinuz-")
 		k := &Kernel{image: image, modules: make(map[string]string)}
 		for _, lib := range []string{"lib", "usr/lib"} { // the second since Debian 13
-			k.list(filepath.Join(root, lib, "modules", version))
+			dir := filepath.Join(root, lib, "modules", version)
+			k.listBuiltIn(filepath.Join(dir, "modules.builtin"))
+			k.list(dir)
 		}
-		if !slices.ContainsFunc(drivers, func(d string) bool { return k.modules[d] == "" }) {
+		if !slices.ContainsFunc(drivers, func(d string) bool { _, ok := k.modules[d]; return !ok }) {
 			return k, nil
 		}
 	}
 	return nil, fmt.Errorf("no kernel with the modules %s in %s and %s", strings.Join(drivers, ", "),
 		filepath.Join(root, "boot"), filepath.Join(root, "lib/modules"))
+}
+
+// listBuiltIn notes the modules of a file that names them as if they were files.
+func (k *Kernel) listBuiltIn(path string) {
+	text, _ := os.ReadFile(path) // where there is none, none is known
+	for line := range strings.Lines(string(text)) {
+		base, _, _ := strings.Cut(filepath.Base(line), ".ko")
+		k.modules[moduleName(base)] = ""
+	}
 }
 
 // list notes all modules below a directory. What cannot be read is not there.

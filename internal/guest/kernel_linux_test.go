@@ -93,6 +93,19 @@ func TestKernel(t *testing.T) {
 	write(t, k.modules["virtio"], []byte("no module"))
 	_, err = k.load(drivers)
 	assert.ErrorContains(t, err, k.modules["virtio"])
+
+	// What is built in needs no file.
+	write(t, filepath.Join(root, "boot/vmlinuz-6.8-generic"), nil)
+	lib := filepath.Join(root, "lib/modules/6.8-generic")
+	write(t, filepath.Join(lib, "kernel/net/e1000.ko"), moduleFile(""))
+	write(t, filepath.Join(lib, "modules.builtin"), []byte("kernel/drivers/virtio/virtio-pci.ko\nkernel/drivers/net/virtio_net.ko\n"))
+	k, err = FindKernel(root)
+	require.NoError(t, err)
+	assert.Equal(t, filepath.Join(root, "boot/vmlinuz-6.8-generic"), k.image)
+	modules, err = k.load(drivers)
+	require.NoError(t, err)
+	require.Len(t, modules, 1)
+	assert.Equal(t, "e1000", modules[0].name)
 }
 
 // A vmlinuz is given to QEMU in its plain form where that can be had.
