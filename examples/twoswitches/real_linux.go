@@ -15,7 +15,7 @@ import (
 )
 
 // patience is how long anything may take.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // real is the network with the kernel's interfaces. Each host is a network namespace
 // with an interface eth0, a TAP whose other end is a port of a switch; the cable
