@@ -14,8 +14,10 @@
 //	qemu-system-x86_64 -netdev stream,id=n0,addr.type=inet,addr.host=127.0.0.1,addr.port=5555 -device e1000,netdev=n0
 //	qemu-system-x86_64 -netdev socket,id=n0,connect=127.0.0.1:5555 -device e1000,netdev=n0
 //
-// QEMU connects again by itself if it is told so (reconnect-ms=1000 since 9.2,
-// reconnect=1 before). Or QEMU listens, and the cable connects:
+// A -netdev stream connects again by itself if it is told so: reconnect-ms=1000 since
+// QEMU 9.2, reconnect=1 since 8.0. Before that, and by -netdev socket, a guest whose
+// connection has ended has no network any more. Or QEMU listens, and the cable
+// connects, as often as it takes:
 //
 //	cable, err := qemu.Connect(qemu.StreamConfig{Address: "unix:/run/user/1000/guest0.sock", Reconnect: time.Second})
 //
