@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	checked = 4 << 20 // bytes of a TCP transfer whose SHA-256 is compared
+	checked = 1 << 20 // bytes of a TCP transfer whose SHA-256 is compared
 	timed   = 8 << 20 // bytes of one whose time is taken
 )
 

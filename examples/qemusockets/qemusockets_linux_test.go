@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -45,7 +47,7 @@ func newUser(t *testing.T) *user {
 	u := &user{home: home, tmp: filepath.Join(home, "tmp"), kernel: o.kernel, gobr: filepath.Join(home, "gobr")}
 	require.NoError(t, os.Chmod(home, 0o755)) // whatever the umask says
 	require.NoError(t, os.Mkdir(u.tmp, 0o700))
-	out, err := exec.Command("go", "build", "-o", u.gobr, "../../cmd/gobr").CombinedOutput()
+	out, err := exec.Command("go", append(asThisTest(), "-o", u.gobr, "../../cmd/gobr")...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.NoError(t, os.Chmod(u.gobr, 0o755))
 	if os.Geteuid() == 0 {
@@ -58,6 +60,14 @@ func newUser(t *testing.T) *user {
 	require.NoError(t, os.WriteFile(filepath.Join(home, "qemusockets"), program, 0o755))
 	require.NoError(t, os.Chmod(filepath.Join(home, "qemusockets"), 0o755))
 	return u
+}
+
+// asThisTest builds with the race detector, if the test has it.
+func asThisTest() []string {
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		return []string{"build", "-race"}
+	}
+	return []string{"build"}
 }
 
 // command is the example, not yet started.
@@ -116,14 +126,24 @@ var varying = []guesttest.Mask{
 // numbers and made-up addresses to the letter.
 func TestReadmeIsTrue(t *testing.T) {
 	u := newUser(t)
+	type session struct {
+		*exec.Cmd
+		out, errs strings.Builder
+	}
+	all := make(map[string]*session) // at the same time: they wait for each other little
+	for _, flags := range []string{"", "-dgram"} {
+		s := &session{Cmd: u.command(t, strings.Fields(flags)...)}
+		s.Stdout, s.Stderr = &s.out, &s.errs
+		require.NoError(t, s.Start())
+		t.Cleanup(func() { _ = s.Wait() }) // killed, if the test has failed
+		all[flags] = s
+	}
 	shown := guesttest.Readme(t, "qemusockets", varying, func(flags []string) string {
-		var errs strings.Builder
-		cmd := u.command(t, flags...)
-		cmd.Stderr = &errs
-		out, err := cmd.Output()
-		require.NoError(t, err, "with the flags %q: %s, after\n%s", flags, &errs, out)
-		accounted(t, string(out))
-		return string(out)
+		s := all[strings.Join(flags, " ")]
+		require.NotNil(t, s, "with the flags %q", flags)
+		require.NoError(t, s.Wait(), "with the flags %q: %s, after\n%s", flags, &s.errs, &s.out)
+		accounted(t, s.out.String())
+		return s.out.String()
 	})
 	assert.Equal(t, []string{"", "-dgram"}, shown)
 	left, err := os.ReadDir(u.tmp)

@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long a guest may take for anything, its start included.
-const patience = 90 * time.Second
+const patience = 2 * time.Minute
 
 // Config is how a guest is started.
 type Config struct {
