@@ -14,7 +14,7 @@ import (
 func missing(root string) (*guest.Kernel, error) {
 	var others []string
 	if os.Geteuid() != 0 {
-		others = append(others, "root: run it with sudo")
+		others = append(others, "root: run it with sudo, which forgets "+guest.KernelVariable+": say -kernel DIRECTORY there")
 	}
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
 		others = append(others, "/dev/net/tun: modprobe tun; mkdir -p /dev/net; mknod /dev/net/tun c 10 200")

@@ -18,8 +18,16 @@ import (
 // patience is how long gobr may take for anything.
 const patience = time.Minute
 
-// build makes gobr in a directory, from the module that this program is run in.
-func build(ctx context.Context, dir string) (string, error) {
+// program gives the path of gobr as it is seen from any directory: of the one that is
+// named, else of one that it makes in dir, from the module that this program is run in.
+func program(ctx context.Context, named, dir string) (string, error) {
+	if named != "" {
+		path, err := exec.LookPath(named)
+		if err != nil {
+			return "", fmt.Errorf("-gobr: %w", err)
+		}
+		return filepath.Abs(path)
+	}
 	path := filepath.Join(dir, "gobr")
 	out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/ddfb540f/bridge/cmd/gobr").CombinedOutput()
 	if err != nil {
@@ -58,7 +66,7 @@ func startGobr(ctx context.Context, path, dir string, args []string) (*gobr, str
 			return g, line, nil
 		}
 		<-g.done
-		return nil, "", fmt.Errorf("gobr: %w\n%s", g.err, strings.Join(slices.Collect(g.rest()), ""))
+		return nil, "", fmt.Errorf("gobr has ended: %v\n%s", g.cmd.ProcessState, strings.Join(slices.Collect(g.rest()), ""))
 	case <-ctx.Done():
 		g.close()
 		return nil, "", ctx.Err()

@@ -56,10 +56,8 @@ func lesson(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(r.dir)) }()
-	if r.options.gobr == "" {
-		if r.options.gobr, err = build(ctx, r.dir); err != nil {
-			return err
-		}
+	if r.options.gobr, err = program(ctx, o.gobr, r.dir); err != nil {
+		return err
 	}
 	if r.accel == "" {
 		r.accel = guest.BestAccel(ctx)
