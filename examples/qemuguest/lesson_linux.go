@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/ddfb540f/bridge/internal/guest"
@@ -24,6 +26,9 @@ func missing(root string) (*guest.Kernel, error) {
 
 // lesson runs what the command line asks for.
 func lesson(ctx context.Context, o options, out io.Writer) error {
+	// Who reads the output may leave, as head does: that ends it as an interrupt does.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGPIPE)
+	defer stop()
 	k, err := missing(o.kernel)
 	if err != nil {
 		return err

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ddfb540f/bridge/frame"
@@ -43,6 +45,9 @@ type rig struct {
 
 // lesson runs what the command line asks for.
 func lesson(ctx context.Context, o options, out io.Writer) (err error) {
+	// Who reads the output may leave, as head does: that ends it as an interrupt does.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGPIPE)
+	defer stop()
 	k, err := missing(o)
 	if err != nil {
 		return err

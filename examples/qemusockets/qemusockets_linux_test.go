@@ -206,6 +206,22 @@ func TestInterrupt(t *testing.T) {
 	assert.Empty(t, left)
 }
 
+// When nobody reads what it prints, it ends, and leaves nothing behind either.
+func TestNobodyReads(t *testing.T) {
+	u := newUser(t)
+	cmd := u.command(t, "-accel", "tcg")
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	require.NoError(t, out.Close())
+	var exit *exec.ExitError
+	require.ErrorAs(t, cmd.Wait(), &exit)
+	assert.Equal(t, 1, exit.ExitCode(), "%v", exit)
+	left, err := os.ReadDir(u.tmp)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
+
 // Killed, it takes all programs with it, and their sockets; the empty directory stays.
 func TestKill(t *testing.T) {
 	u := newUser(t)
