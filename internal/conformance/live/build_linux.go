@@ -176,7 +176,7 @@ func (l *lab) finish(s *replay.Scenario) error {
 }
 
 // settleBridge waits until the kernel has seen to the carrier of br0, which it has
-// while a port forwards: before, what the host sends is lost.
+// while a port forwards, and with it a way for what the host sends.
 func (l *lab) settleBridge() error {
 	for _, t := range l.taps {
 		table, err := l.portTable(t)
@@ -187,7 +187,7 @@ func (l *lab) settleBridge() error {
 			return l.settled(hostName, l.br, operUp)
 		}
 	}
-	return nil
+	return l.settled(hostName, l.br, operDown)
 }
 
 // link sets a device up or down and waits until the kernel has seen to its carrier.

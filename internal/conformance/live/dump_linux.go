@@ -130,11 +130,12 @@ const (
 	vlandbDumpStats = 1
 	vlandbEntry     = 1
 
-	entryInfo        = 1
-	entryRange       = 2
-	entryState       = 3
-	entryStats       = 5
-	entryMcastRouter = 6
+	entryInfo          = 1
+	entryRange         = 2
+	entryState         = 3
+	entryStats         = 5
+	entryMcastRouter   = 6
+	entryNeighSuppress = 9
 
 	vlanInfoPVID     = 1 << 1
 	vlanInfoUntagged = 1 << 2

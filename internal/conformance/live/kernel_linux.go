@@ -56,6 +56,8 @@ func Open() (*Kernel, error) {
 		}
 	}
 	k.Features.Port["backup_port"] = true // told only while there is one
+	_, err = os.Stat(addrGenMode)
+	k.Features.IPv6 = err == nil
 	return k, nil
 }
 
@@ -76,11 +78,24 @@ func newLab(ipv6 bool, ports []string) (l *lab, err error) {
 	if l.ns, err = netns.New(ipv6); err != nil {
 		return nil, err
 	}
-	if err = l.ns.Do(func() error { return l.open(ports) }); err != nil {
+	if err = l.ns.Do(func() error { return errors.Join(silence(ipv6), l.open(ports)) }); err != nil {
 		l.close()
 		return nil, err
 	}
 	return l, nil
+}
+
+// addrGenMode says what IPv6 addresses devices give themselves (IN6_ADDR_GEN_MODE_*).
+const addrGenMode = "/proc/sys/net/ipv6/conf/default/addr_gen_mode"
+
+// silence has devices that are made from now on take no IPv6 address: a host without
+// one speaks no IPv6, and reports no groups that it is in.
+func silence(ipv6 bool) error {
+	if !ipv6 {
+		return nil
+	}
+	const none = "1"
+	return os.WriteFile(addrGenMode, []byte(none), 0)
 }
 
 func (l *lab) open(ports []string) (err error) {

@@ -45,7 +45,9 @@ func TestLeftOut(t *testing.T) {
 		"vlan step":     {plain, replay.Scenario{Steps: []replay.Step{{Op: "vlan-add"}}}, "vlan_filtering"},
 		"vlan entry":    {plain, replay.Scenario{Steps: []replay.Step{{Op: "fdb-add", VLAN: &ten}}}, "vlan_filtering"},
 		"vlan has":      {vlans, replay.Scenario{Steps: []replay.Step{{Op: "fdb-add", VLAN: &ten}, {Op: "vlan-add"}}}, ""},
-		"mst":           {vlans, replay.Scenario{Steps: []replay.Step{{Op: "mst-set"}}}, "mst-set"},
+		"mst":           {vlans, replay.Scenario{Steps: []replay.Step{{Op: "mst-set"}, {Op: "dump-mst"}}}, "mst_enabled"},
+		"ipv6":          {plain, replay.Scenario{Bridge: replay.Attrs{"ipv6": one}}, "ipv6"},
+		"vlan suppress": {vlans, replay.Scenario{Steps: []replay.Step{{Op: "vlan-set", Attrs: replay.Attrs{"neigh_suppress": one}}}}, "neigh_vlan_suppress"},
 		"mdb":           {vlans, replay.Scenario{Steps: []replay.Step{{Op: "mdb-add"}}}, "mdb-add"},
 		"port step":     {plain, replay.Scenario{Steps: []replay.Step{{Op: "set-port", Attrs: replay.Attrs{"mab": one}}}}, "mab"},
 	} {

@@ -75,7 +75,7 @@ func TestRecordRefusal(t *testing.T) {
 	assert.Len(t, got.Steps[3].FDB, 1+len(s.Ports), "the addresses of br0 and of the ports")
 	assert.Nil(t, replay.Check(got))
 
-	s.Steps = []replay.Step{{Op: "mst-set", Port: "p1"}}
+	s.Steps = []replay.Step{{Op: "mdb-add", Port: "p1"}}
 	_, err = k.Record(s)
 	assert.ErrorIs(t, err, errNotHere)
 }

@@ -39,6 +39,9 @@ func (l *lab) collect() (map[string][]string, error) {
 // an error is a fault of the comparison.
 func (l *lab) step(t *replay.Step) error {
 	err := l.perform(t)
+	if err == nil && movesCarrier(t) {
+		err = l.settleBridge()
+	}
 	var no unix.Errno
 	switch {
 	case errors.As(err, &no):
@@ -54,6 +57,18 @@ func (l *lab) step(t *replay.Step) error {
 		t.Out = out
 	}
 	return nil
+}
+
+// movesCarrier reports a step after which another number of ports may forward.
+func movesCarrier(t *replay.Step) bool {
+	switch t.Op {
+	case "set-port":
+		_, state := t.Attrs["state"]
+		return state
+	case "link-up", "link-down", "carrier", "port-del", "port-add":
+		return true
+	}
+	return false
 }
 
 // errnoName names ENOTSUPP too, which is the kernel's own, and gives the number that
@@ -88,6 +103,10 @@ func (l *lab) perform(t *replay.Step) (err error) {
 		return l.vlan(unix.RTM_DELLINK, t.Port, t.VID, t.VIDEnd, 0)
 	case "vlan-set":
 		return l.vlanSet(t)
+	case "vlan-global-set":
+		return l.globalSet(t)
+	case "mst-set":
+		return l.mstSet(t)
 	case "fdb-add":
 		return l.fdbAdd(t)
 	case "fdb-del":
@@ -119,6 +138,10 @@ func (l *lab) dump(t *replay.Step) (err error) {
 		t.FDB, err = l.fdb()
 	case "dump-vlan":
 		t.VLANTable, err = l.vlanTable()
+	case "dump-vlan-global":
+		t.VLANGlobal, err = l.vlanGlobals()
+	case "dump-mst":
+		t.MSTTable, err = l.mstTable()
 	case "dump-port":
 		t.PortTable, err = l.dumpPort(t.Port)
 	case "dump-bridge":
@@ -252,6 +275,9 @@ func (l *lab) vlanSet(t *replay.Step) error {
 		}
 		if v, ok := t.Attrs["mcast_router"]; ok {
 			m.U8(entryMcastRouter, uint8(v.Num))
+		}
+		if v, ok := t.Attrs["neigh_suppress"]; ok {
+			m.U8(entryNeighSuppress, uint8(v.Num))
 		}
 	})
 	if failed != nil {

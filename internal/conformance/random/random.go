@@ -37,6 +37,10 @@ var kinds = []kind{
 	{"vlan-add", 5, (*generator).vlanAdd},
 	{"vlan-del", 3, (*generator).vlanDel},
 	{"vlan-set", 2, (*generator).vlanSet},
+	{"vlan-global-set", 2, (*generator).vlanGlobalSet},
+	{"mst-set", 2, (*generator).mstSet},
+	{"neigh-add", 4, (*generator).neighAdd},
+	{"neigh-del", 1, (*generator).neighDel},
 	{"link", 2, (*generator).link},
 	{"carrier", 1, (*generator).carrier},
 	{"port", 2, (*generator).membership},
@@ -59,6 +63,19 @@ type Options struct {
 	Without  []string      // names of Kinds, and of settings, that are left out
 }
 
+// Everything is a kernel that has all that there is. Without one at hand, scenarios for
+// it hold ours against itself.
+func Everything() live.Features {
+	f := live.Features{Release: "6.18.0", Bridge: map[string]bool{}, Port: map[string]bool{}, IPv6: true}
+	for name := range bridgeValues {
+		f.Bridge[name] = true
+	}
+	for name := range portValues {
+		f.Port[name] = true
+	}
+	return f
+}
+
 func (o *Options) without(name string) bool { return slices.Contains(o.Without, name) }
 
 // has reports whether a setting may be used.
@@ -68,6 +85,9 @@ func (o *Options) has(table map[string]bool, name string) bool {
 
 // vlans reports whether VLANs may be used.
 func (o *Options) vlans() bool { return o.Features.VLANs() && !o.without("vlan_filtering") }
+
+// mst reports whether spanning tree instances may be used.
+func (o *Options) mst() bool { return o.vlans() && o.Features.MST() && !o.without("mst_enabled") }
 
 // generator makes one scenario.
 type generator struct {
@@ -123,8 +143,11 @@ func Scenario(seed uint64, opt *Options) *replay.Scenario {
 }
 
 func (g *generator) weight(k kind) int {
-	if g.opt.without(k.name) || strings.HasPrefix(k.name, "vlan") && !g.opt.vlans() {
+	switch {
+	case g.opt.without(k.name), strings.HasPrefix(k.name, "vlan") && !g.opt.vlans(), k.name == "mst-set" && !g.opt.mst():
 		return 0
+	case k.name == "mst-set" && g.s.Bridge["mst_enabled"].Num != 0:
+		return 4 * k.weight
 	}
 	return k.weight
 }
@@ -183,7 +206,7 @@ func (g *generator) vlans() []replay.VLAN {
 // bridgeDefaults are the settings of a new bridge, but for multicast snooping, which
 // is off.
 var bridgeDefaults = replay.Attrs{
-	"address": word("02:00:00:00:0b:00"), "mtu": num(1500), "up": num(1), "promisc": num(0),
+	"address": word("02:00:00:00:0b:00"), "mtu": num(1500), "up": num(1), "promisc": num(0), "ipv6": num(0),
 	"ageing_time": num(30000), "forward_delay": num(1500), "hello_time": num(200), "max_age": num(2000),
 	"priority": num(32768), "stp_state": num(0), "vlan_filtering": num(0), "vlan_protocol": word("802.1Q"),
 	"vlan_default_pvid": num(1), "vlan_stats_enabled": num(0), "vlan_stats_per_port": num(0),
@@ -213,6 +236,9 @@ func (g *generator) bridge() replay.Attrs {
 		if g.chance(25) {
 			b["vlan_default_pvid"] = num(pick[int64](g, 0, 5, 10))
 		}
+		if g.opt.mst() && g.chance(30) {
+			b["mst_enabled"] = num(1)
+		}
 		b["vlan_stats_enabled"] = num(int64(g.IntN(2)))
 		b["vlan_stats_per_port"] = num(int64(g.IntN(2)))
 	} else {
@@ -223,6 +249,9 @@ func (g *generator) bridge() replay.Attrs {
 	}
 	if g.chance(10) {
 		b["promisc"] = num(1)
+	}
+	if g.opt.Features.IPv6 && g.chance(40) && !g.opt.without("ipv6") {
+		b["ipv6"] = num(1)
 	}
 	for _, name := range []string{"group_fwd_mask", "no_linklocal_learn", "fdb_max_learned", "fdb_local_vlan_0"} {
 		if g.chance(15) && g.opt.has(g.opt.Features.Bridge, name) {

@@ -8,24 +8,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ddfb540f/bridge/internal/conformance/live"
 	"github.com/ddfb540f/bridge/internal/conformance/replay"
 	"github.com/ddfb540f/bridge/internal/leaktest"
 )
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// everything is a kernel that has all that there is.
-func everything() *Options {
-	f := live.Features{Release: "6.18.0", Bridge: map[string]bool{}, Port: map[string]bool{}}
-	for name := range bridgeValues {
-		f.Bridge[name] = true
-	}
-	for name := range portValues {
-		f.Port[name] = true
-	}
-	return &Options{Features: f}
-}
+func everything() *Options { return &Options{Features: Everything()} }
 
 func text(t *testing.T, s *replay.Scenario) string {
 	t.Helper()
@@ -55,8 +44,8 @@ func TestScenario(t *testing.T) {
 	}
 	for _, op := range []string{
 		"inject", "set-port", "set-bridge", "fdb-add", "fdb-del", "fdb-flush", "fdb-flush-bulk", "vlan-add", "vlan-del",
-		"vlan-set", "link-up", "link-down", "carrier", "port-del", "port-add", "wait",
-		"dump-fdb", "dump-port", "dump-bridge", "dump-stats", "dump-vlan",
+		"vlan-set", "vlan-global-set", "mst-set", "neigh-add", "neigh-del", "link-up", "link-down", "carrier", "port-del", "port-add", "wait",
+		"dump-fdb", "dump-port", "dump-bridge", "dump-stats", "dump-vlan", "dump-vlan-global", "dump-mst",
 	} {
 		assert.Positive(t, ops[op], op)
 	}
@@ -66,6 +55,10 @@ func TestScenario(t *testing.T) {
 	for name := range portValues {
 		assert.Positive(t, settings["set-port "+name], name)
 	}
+	for name := range globalValues {
+		assert.Positive(t, settings["vlan-global-set "+name], name)
+	}
+	assert.Positive(t, settings["vlan-set neigh_suppress"])
 }
 
 // What a kernel lacks, or nobody wants, does not come.
@@ -83,6 +76,8 @@ func TestScenarioWithout(t *testing.T) {
 		}
 		for _, step := range s.Steps {
 			assert.NotContains(t, step.Op, "vlan")
+			assert.NotContains(t, step.Op, "mst")
+			assert.NotContains(t, step.Attrs, "mst_enabled")
 			assert.NotEqual(t, "carrier", step.Op)
 			assert.Nil(t, step.VLAN)
 			assert.NotContains(t, step.Attrs, "hairpin")

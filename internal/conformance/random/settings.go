@@ -3,6 +3,7 @@ package random
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/ddfb540f/bridge/internal/conformance/replay"
 )
@@ -65,7 +66,8 @@ var bridgeValues = map[string]setting{
 	"vlan_stats_enabled":  onOff.or(numbers(2)),
 	"vlan_stats_per_port": onOff,
 	"address":             texts("02:00:00:00:0b:00", "02:00:00:00:0b:0f", "02:00:00:00:0a:01").or(texts("01:00:00:00:0b:00", "00:00:00:00:00:00")),
-	"mtu":                 numbers(1500, 1400, 1504, 2000, 9000, 68).or(numbers(67)),
+	"mst_enabled":         onOff,
+	"mtu":                 {free: (*generator).mtu},
 	"promisc":             onOff,
 }
 
@@ -91,13 +93,26 @@ var portValues = map[string]setting{
 	"address": {free: func(g *generator) replay.Value {
 		return word(pick(g, g.mac(), "02:00:00:00:0b:21", "02:00:00:00:0b:22"))
 	}},
-	"mtu": numbers(1500, 1400, 1504, 2000, 9000, 68).or(numbers(67)),
+	"mtu":                 {free: (*generator).mtu},
+	"neigh_suppress":      onOff,
+	"neigh_vlan_suppress": onOff,
+	"proxy_arp":           onOff,
+	"proxy_arp_wifi":      onOff,
+}
+
+// mtu is a device's. Below 1280 it would lose IPv6.
+func (g *generator) mtu() replay.Value {
+	if g.ipv6() {
+		return num(pick[int64](g, 1500, 1400, 1504, 2000, 9000, 1280, 67))
+	}
+	return num(pick[int64](g, 1500, 1400, 1504, 2000, 9000, 68, 67))
 }
 
 // The names in a fixed order, for chance to pick from.
 var (
 	bridgeNames = slices.Sorted(maps.Keys(bridgeValues))
 	portNames   = slices.Sorted(maps.Keys(portValues))
+	globalNames = slices.Sorted(maps.Keys(globalValues))
 )
 
 // ofDevice reports a setting that any network device has.
@@ -123,7 +138,7 @@ func (g *generator) attrs(names []string, values map[string]setting, known map[s
 		if !ofDevice(name) && !known[name] || g.opt.without(name) {
 			continue
 		}
-		if len(name) > 5 && name[:5] == "vlan_" && !g.opt.vlans() {
+		if strings.HasPrefix(name, "vlan_") && !g.opt.vlans() || name == "mst_enabled" && !g.opt.mst() {
 			continue
 		}
 		return replay.Attrs{name: g.value(values[name])}

@@ -67,6 +67,9 @@ func (g *generator) frame() []byte {
 	for g.chance(tagged) && len(b) < 24 {
 		b, tagged = g.tag(b), 25
 	}
+	if g.chance(20) && !g.opt.without("neigh") {
+		return g.asks(b)
+	}
 	b = binary.BigEndian.AppendUint16(b, types[g.IntN(len(types))])
 	if g.chance(3) && len(b) <= 18 {
 		// A runt. Of two tags none is cut: where the kernel has br_netfilter, that drops a
@@ -169,10 +172,13 @@ func (g *generator) vlanDel() replay.Step {
 // vlanSet has no ranges: of one that ends in a refusal the kernel keeps what came
 // before it.
 func (g *generator) vlanSet() replay.Step {
-	return replay.Step{
-		Op: "vlan-set", Port: g.device(), VID: g.vid(),
-		State: new(pick(g, "disabled", "listening", "learning", "forwarding", "forwarding", "blocking", "7")),
+	t := replay.Step{Op: "vlan-set", Port: g.device(), VID: g.vid()}
+	if name := "neigh_suppress"; g.chance(50) && g.opt.has(g.opt.Features.Port, "neigh_vlan_suppress") && !g.opt.without(name) {
+		t.Attrs = replay.Attrs{name: num(int64(g.IntN(2)))}
+		return t
 	}
+	t.State = new(g.state())
+	return t
 }
 
 func (g *generator) link() replay.Step {
@@ -219,7 +225,10 @@ func (g *generator) dump() replay.Step {
 func (g *generator) dumps() []replay.Step {
 	steps := []replay.Step{{Op: "dump-fdb"}, {Op: "dump-port"}, {Op: "dump-bridge"}, {Op: "dump-stats"}}
 	if g.opt.vlans() {
-		steps = append(steps, replay.Step{Op: "dump-vlan"})
+		steps = append(steps, replay.Step{Op: "dump-vlan"}, replay.Step{Op: "dump-vlan-global"})
+	}
+	if g.opt.mst() {
+		steps = append(steps, replay.Step{Op: "dump-mst"})
 	}
 	return steps
 }

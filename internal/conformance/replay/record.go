@@ -127,6 +127,13 @@ type Step struct {
 	Stats       map[string]map[string]int64 `json:"stats,omitzero"`
 }
 
+// Strip takes the results off.
+func (t *Step) Strip() {
+	t.Out, t.Err, t.Extack = nil, "", ""
+	t.FDB, t.VLANTable, t.VLANGlobal, t.MSTTable = nil, nil, nil, nil
+	t.MDB, t.RouterPorts, t.PortTable, t.BridgeTable, t.Stats = nil, nil, nil, nil, nil
+}
+
 // FDBEntry is a line of dump-fdb.
 type FDBEntry struct {
 	MAC   string   `json:"mac"`
