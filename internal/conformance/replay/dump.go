@@ -69,12 +69,8 @@ func (r *run) dumpFDB(t *Step) error {
 		}
 		want = append(want, fdbLine(e.MAC, e.VLAN, e.Port, state, e.Flags))
 	}
-	for e := range r.b.FDB().All() {
-		port := e.Port
-		if port == "" {
-			port = hostName
-		}
-		got = append(got, fdbLine(e.MAC.String(), uint16(e.VID), port, fdbState(e), entryFlags(e)))
+	for _, e := range r.fdbTable() {
+		got = append(got, fdbLine(e.MAC, e.VLAN, e.Port, e.State, e.Flags))
 	}
 	return diffLines(want, got)
 }
@@ -112,12 +108,10 @@ func (r *run) dumpVLAN(t *Step) error {
 	for _, name := range slices.Sorted(maps.Keys(t.VLANTable)) {
 		var want, got []string
 		for _, v := range t.VLANTable[name] {
-			want = append(want, recordedVLAN(v))
+			want = append(want, vlanLine(v))
 		}
-		if name == hostName || r.dev(name).inside {
-			for _, v := range r.filter(name).All() {
-				got = append(got, vlanLine(v))
-			}
+		for _, v := range r.vlanTable(name) {
+			got = append(got, vlanLine(v))
 		}
 		if err := diffLines(want, got); err != nil {
 			return mismatchf("%s: %v", name, err)
@@ -129,18 +123,13 @@ func (r *run) dumpVLAN(t *Step) error {
 	return nil
 }
 
-func recordedVLAN(v VLANEntry) string {
+func vlanLine(v VLANEntry) string {
 	s, router := v.Stats, 1
 	if v.McastRouter != nil {
 		router = *v.McastRouter
 	}
 	return fmt.Sprintf("vid %d pvid %v untagged %v state %s mcast_router %d rx %d/%d tx %d/%d",
 		v.VID, v.PVID, v.Untagged, v.State, router, s["rx_packets"], s["rx_bytes"], s["tx_packets"], s["tx_bytes"])
-}
-
-func vlanLine(v bridge.VLANInfo) string {
-	return fmt.Sprintf("vid %d pvid %v untagged %v state %s mcast_router %d rx %d/%d tx %d/%d",
-		v.VID, v.PVID, v.Untagged, v.State, v.McastRouter, v.RxPackets, v.RxBytes, v.TxPackets, v.TxBytes)
 }
 
 // dumpMDB passes for an empty database only: the library has none.
@@ -154,12 +143,7 @@ func (r *run) dumpMDB(t *Step) error {
 // dumpStats compares the counters of packets and bytes; those of errors and
 // drops tell of the kernel's stack behind the bridge as well.
 func (r *run) dumpStats(t *Step) error {
-	h := r.b.Stats()
-	got := map[string]map[string]int64{hostName: counters(h.RxPackets, h.RxBytes, h.TxPackets, h.TxBytes)}
-	for _, d := range r.devs {
-		s := sum(d.earlier, d.port.Stats())
-		got[d.name] = counters(s.RxPackets, s.RxBytes, s.TxPackets, s.TxBytes)
-	}
+	got := r.statsTable()
 	for _, name := range slices.Sorted(maps.Keys(t.Stats)) {
 		for _, counter := range []string{"rx_packets", "rx_bytes", "tx_packets", "tx_bytes"} {
 			if want, came := t.Stats[name][counter], got[name][counter]; want != came {

@@ -26,6 +26,9 @@ func (r *run) collect() map[string][][]byte {
 // compareFrames holds what left during step t against its record.
 func (r *run) compareFrames(t *Step) error {
 	got := r.collect()
+	if r.write {
+		t.writeFrames(got)
+	}
 	want := map[string][][]byte{}
 	for name, frames := range t.Out {
 		for _, text := range frames {

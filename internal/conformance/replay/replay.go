@@ -64,7 +64,11 @@ func Run(s *Scenario, opt Options) (d *Difference) {
 	if s.Damage != nil {
 		return &Difference{Scenario: s.Name, Step: -1, Op: "reading the record", Text: s.Damage.Error()}
 	}
-	r := &run{s: s, opt: opt, now: epoch, at: -1}
+	return (&run{s: s, opt: opt, now: epoch, at: -1}).all()
+}
+
+// all replays the scenario of r.
+func (r *run) all() (d *Difference) {
 	defer func() {
 		if p := recover(); p != nil {
 			d = r.difference(fmt.Errorf("panic: %v: %s", p, panicSite(debug.Stack())))
@@ -75,8 +79,8 @@ func Run(s *Scenario, opt Options) (d *Difference) {
 		return r.difference(err)
 	}
 	r.collect()
-	for r.at = range s.Steps {
-		if err := r.step(&s.Steps[r.at]); err != nil {
+	for r.at = range r.s.Steps {
+		if err := r.step(&r.s.Steps[r.at]); err != nil {
 			return r.difference(err)
 		}
 	}
@@ -90,6 +94,7 @@ func Run(s *Scenario, opt Options) (d *Difference) {
 type run struct {
 	s     *Scenario
 	opt   Options
+	write bool // results are written into s, and then compared
 	b     *bridge.Bridge
 	host  *cable
 	stack stack
@@ -146,7 +151,13 @@ func unsupported(op string, what any) error {
 
 // step carries out t and compares all its results.
 func (r *run) step(t *Step) error {
+	if r.write {
+		r.writeTable(t)
+	}
 	err := operations[t.Op](r, t)
+	if r.write {
+		t.Err = errnoName(err)
+	}
 	var found *mismatch
 	switch {
 	case errors.As(err, &found), errors.Is(err, errUnsupported):

@@ -62,9 +62,9 @@ func globalTable(v bridge.VLANGlobalInfo) Attrs {
 func (r *run) dumpVLANGlobal(t *Step) error {
 	var want, came []string
 	got := map[uint16]Attrs{}
-	for _, v := range r.b.VLANGlobals() {
+	for _, v := range r.globalTables() {
 		came = append(came, fmt.Sprint("vid ", v.VID))
-		got[uint16(v.VID)] = globalTable(v)
+		got[v.VID] = v.Options
 	}
 	for _, v := range t.VLANGlobal {
 		want = append(want, fmt.Sprint("vid ", v.VID))
@@ -105,7 +105,7 @@ func (r *run) dumpMST(t *Step) error {
 		for _, e := range t.MSTTable[name] {
 			want = append(want, fmt.Sprintf("msti %d %s", e.MSTI, e.State))
 		}
-		for _, e := range r.dev(name).port.MST() {
+		for _, e := range r.mstTable(name) {
 			got = append(got, fmt.Sprintf("msti %d %s", e.MSTI, e.State))
 		}
 		if err := diffLines(want, got); err != nil {
