@@ -27,6 +27,7 @@ type Host interface {
 
 	// Local says whether ip, IPv4 or IPv6, is an address of the device or of a
 	// device on top of it: then the host answers for it, and the bridge does not.
+	// Linux says so of 0.0.0.0 too, while one of them has no IPv4 address.
 	Local(vid frame.VID, ip netip.Addr) bool
 
 	// Neighbour looks ip up in the device's neighbour table (`ip neigh show dev
@@ -178,6 +179,9 @@ func (h *HostTable) VLANDevice(tpid frame.EtherType, vid frame.VID) bool {
 // Local implements Host: of the bridge's own device are also the addresses of the
 // VLAN devices on top of it.
 func (h *HostTable) Local(vid frame.VID, ip netip.Addr) bool {
+	if ip == netip.IPv4Unspecified() {
+		return h.lacksIPv4(vid)
+	}
 	a := hostAddress{vid, ip}
 	if _, ok := findIn(&h.addresses, a, hostAddress.compare); ok || vid != 0 {
 		return ok
@@ -186,6 +190,19 @@ func (h *HostTable) Local(vid frame.VID, ip netip.Addr) bool {
 	return list != nil && slices.ContainsFunc(*list, func(b hostAddress) bool {
 		return b.ip == a.ip && (h.VLANDevice(frame.TypeDot1Q, b.vid) || h.VLANDevice(frame.TypeDot1AD, b.vid))
 	})
+}
+
+// lacksIPv4 reports whether a device, or one on top of it, has no IPv4 address.
+func (h *HostTable) lacksIPv4(vid frame.VID) bool {
+	lacks := func(vid frame.VID) bool {
+		list := h.addresses.Load()
+		return list == nil || !slices.ContainsFunc(*list, func(a hostAddress) bool { return a.vid == vid && a.ip.Is4() })
+	}
+	if lacks(vid) || vid != 0 {
+		return lacks(vid)
+	}
+	list := h.devices.Load()
+	return list != nil && slices.ContainsFunc(*list, func(d hostDevice) bool { return lacks(d.vid) })
 }
 
 // Neighbour implements Host.

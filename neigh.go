@@ -202,8 +202,11 @@ func (in *Input) ask(target netip.Addr) (n Neighbour, d Decision) {
 	host := in.b.stack
 	d = NeighUnknown
 	if host == nil {
-		if in.vid != 0 {
+		switch {
+		case in.vid != 0:
 			d = NeighNoVLANDevice
+		case in.cfg.neighSuppress && target == netip.IPv4Unspecified(): // as of a host without addresses
+			d = NeighLocal
 		}
 		return n, d
 	}
