@@ -16,10 +16,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ddfb540f/bridge/internal/conformance/replay"
+	"github.com/ddfb540f/bridge/internal/conformance/vm"
 	"github.com/ddfb540f/bridge/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+// TestMain is what a virtual machine runs too, if the tests need no libraries.
+func TestMain(m *testing.M) {
+	if slices.Contains(os.Args[1:], vm.GuestFlag) {
+		vm.Guest()
+		return
+	}
+	leaktest.Main(m)
+}
 
 var update = flag.Bool("update", false, "write the names of the passing scenarios to testdata/passing.txt, and docs/conformance.md")
 
