@@ -25,11 +25,12 @@
 // that differs ends the run, or with -v none; it is told with the command that repeats
 // it, and again as small as it can be made, in the format of the recordings.
 //
-// Three things of a kernel cannot be told from its bridge, and random scenarios keep
+// Some things of a kernel cannot be told from its bridge, and random scenarios keep
 // clear of them. Without a port that forwards, br0 loses its carrier and drops what the
 // host sends, some time within a second; so port p1 always forwards. br_netfilter drops
 // a frame whose inner 802.1Q tag is not whole, whatever its settings are; so none is
-// made. And mcast_router 3 of a port becomes 1 when a timer ends.
+// made. mcast_router 3 of a port becomes 1 when a timer ends. And a host with IPv6
+// loses it with an MTU below 1280, and listens to routers, so there are none.
 package main
 
 import (

@@ -1,10 +1,13 @@
 package live
 
 import (
+	"os"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/ddfb540f/bridge/internal/conformance/replay"
 	"github.com/ddfb540f/bridge/internal/netns/netnstest"
@@ -91,4 +94,45 @@ func TestRecordDiffers(t *testing.T) {
 	d := replay.Check(got)
 	require.NotNil(t, d)
 	assert.Equal(t, 0, d.Step)
+}
+
+// A host with IPv6 has no address, and so nothing to say.
+func TestHostHasNoAddress(t *testing.T) {
+	k := open(t)
+	if !k.Features.IPv6 {
+		t.Skip("the kernel has no IPv6")
+	}
+	l, err := newLab(true, []string{"p1"})
+	require.NoError(t, err)
+	defer l.close()
+	require.NoError(t, l.enslave(l.taps[0]))
+	require.NoError(t, l.setFlag(l.br, unix.IFF_UP, true))
+	require.NoError(t, l.link(l.taps[0], true))
+	require.NoError(t, l.settleBridge())
+	require.NoError(t, l.ns.Do(func() error {
+		text, err := os.ReadFile("/proc/thread-self/net/if_inet6")
+		assert.Empty(t, string(text))
+		return err
+	}))
+}
+
+// While no port forwards the host is without a carrier: the comparison waits for the
+// kernel to see to it, and back.
+func TestRecordCarrier(t *testing.T) {
+	k := open(t)
+	s := recording(t, "basic.jsonl.gz", "basic-learn-forward")
+	send := replay.Step{Op: "inject", Port: hostName, Frame: "ffffffffffff020000000b0088b500000000"}
+	state := func(word string) (steps []replay.Step) {
+		for _, p := range s.Ports {
+			steps = append(steps, replay.Step{Op: "set-port", Port: p.Name, Attrs: replay.Attrs{"state": {Word: word, Text: true}}})
+		}
+		return steps
+	}
+	s.Steps = slices.Concat(state("listening"), []replay.Step{send, {Op: "dump-stats"}}, state("forwarding"), []replay.Step{send})
+	got, err := k.Record(s)
+	require.NoError(t, err)
+	n := len(s.Ports)
+	assert.Zero(t, got.Steps[n+1].Stats[hostName]["tx_packets"])
+	assert.Len(t, got.Steps[2*n+2].Out, n)
+	assert.Nil(t, replay.Check(got))
 }
