@@ -10,6 +10,10 @@ import (
 // driverPatience is how long a driver's call may take that should not wait at all.
 const driverPatience = time.Second
 
+// closePatience is how long a Close may take: the kernel's work for one waits its turn
+// behind that of every other interface of the machine.
+const closePatience = 10 * time.Second
+
 // A queue is one FrameIO: of a port, or of the host. One goroutine at a time has the
 // turn to write; unlike for a mutex, the others can stop waiting for theirs.
 type queue struct {
@@ -84,7 +88,7 @@ func (q *queue) close() bool {
 		defer func() { _ = recover() }()
 		_ = q.io.Close()
 	}()
-	patience := time.NewTimer(driverPatience)
+	patience := time.NewTimer(closePatience)
 	defer patience.Stop()
 	select {
 	case <-done:
