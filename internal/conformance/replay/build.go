@@ -2,6 +2,7 @@ package replay
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -96,6 +97,7 @@ func (r *run) config() (bridge.Config, error) {
 		VLANs:        vlans(r.s.SelfVLANs),
 		GroupFwdMask: uint16(v("group_fwd_mask")), GroupAddress: group,
 		NoLinkLocalLearn: on("no_linklocal_learn"), FDBMaxLearned: uint32(v("fdb_max_learned")),
+		FDBLimit:   math.MaxInt32, // the library's own, which Linux has not
 		MSTEnabled: on("mst_enabled"),
 		Host:       &r.stack.table,
 	}
