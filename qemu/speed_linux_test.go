@@ -102,6 +102,29 @@ func count(b *testing.B, size int) {
 	b.SetBytes(int64(size))
 }
 
+// carried measures b.N frames on their way from near to far.
+func carried(b *testing.B, near, far bridge.FrameIO, fs []frame.Frame) {
+	b.ReportAllocs()
+	b.ResetTimer()
+	go func() { // ends when all is taken
+		for left := b.N; left > 0; {
+			n, err := near.WriteFrames(fs[:min(left, len(fs))])
+			left -= n
+			if errors.Is(err, bridge.ErrQueueFull) {
+				time.Sleep(50 * time.Microsecond) // and leave the processor to who reads
+			} else if err != nil {
+				return
+			}
+		}
+	}()
+	into := make([]frame.Frame, 64)
+	for got := 0; got < b.N; {
+		n, err := far.ReadFrames(into)
+		require.NoError(b, err)
+		got += n
+	}
+}
+
 // BenchmarkStream is frames from one Stream to another over a unix socket, in batches
 // of 64.
 func BenchmarkStream(b *testing.B) {
@@ -114,25 +137,7 @@ func BenchmarkStream(b *testing.B) {
 			far := connect(b, qemu.StreamConfig{Address: addressOf(near)})
 			served(b, near, 1)
 			fs := batch(64, c.size, false)
-			b.ReportAllocs()
-			b.ResetTimer()
-			go func() { // ends when all is taken
-				for left := b.N; left > 0; {
-					n, err := near.WriteFrames(fs[:min(left, len(fs))])
-					left -= n
-					if errors.Is(err, bridge.ErrQueueFull) {
-						time.Sleep(50 * time.Microsecond) // and leave the processor to who reads
-					} else if err != nil {
-						return
-					}
-				}
-			}()
-			into := make([]frame.Frame, 64)
-			for got := 0; got < b.N; {
-				n, err := far.ReadFrames(into)
-				require.NoError(b, err)
-				got += n
-			}
+			carried(b, near, far, fs)
 			count(b, c.size)
 		})
 	}
@@ -177,24 +182,6 @@ func BenchmarkPerFrame(b *testing.B) {
 func BenchmarkDgram(b *testing.B) {
 	near, far := unixDgrams(b)
 	fs := batch(64, benchSize, false)
-	b.ReportAllocs()
-	b.ResetTimer()
-	go func() { // ends when all is taken
-		for left := b.N; left > 0; {
-			n, err := near.WriteFrames(fs[:min(left, len(fs))])
-			left -= n
-			if errors.Is(err, bridge.ErrQueueFull) {
-				time.Sleep(50 * time.Microsecond) // and leave the processor to who reads
-			} else if err != nil {
-				return
-			}
-		}
-	}()
-	into := make([]frame.Frame, 64)
-	for got := 0; got < b.N; {
-		n, err := far.ReadFrames(into)
-		require.NoError(b, err)
-		got += n
-	}
+	carried(b, near, far, fs)
 	count(b, benchSize)
 }
