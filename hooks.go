@@ -9,8 +9,8 @@ import (
 )
 
 // Where filters are asked. Frames that the bridge makes itself have rows of their
-// own in Linux: a BPDU passes HookLocalOut and is then handed to the cable (emit),
-// an IGMP or MLD query passes HookLocalOut, then is held against the MTU (forwardable); an
+// own in Linux: a BPDU passes HookLocalOut and is then handed to the cable (emit), an
+// IGMP or MLD query passes HookLocalOut, then is held against the MTU (forwardable); an
 // answer to an ARP request or a neighbour solicitation passes none. None of them
 // passes HookPostRouting, but for an answer to the host where there are no VLANs,
 // which is sent as if the host had sent it (xmitOwn).
