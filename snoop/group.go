@@ -1,0 +1,332 @@
+package snoop
+
+import (
+	"slices"
+	"time"
+
+	"github.com/ddfb540f/bridge/frame"
+)
+
+// entry is one group: (*,G), (S,G), or an L2 group (struct net_bridge_mdb_entry).
+type entry struct {
+	key         Key
+	host        bool // joined
+	timer       timer
+	members     []*member // newest port first; the hosts of one port oldest first
+	newer, next *entry    // the list of all
+	gone        bool
+	changed     bool // is to be published
+}
+
+// member is a port in a group, or a host behind a port that converts to unicast
+// (struct net_bridge_port_group).
+type member struct {
+	entry      *entry
+	port       *port
+	mac        frame.MAC // who joined; broadcast: a request
+	permanent  bool
+	starExcl   bool // is there because the port is in (*,G) with EXCLUDE
+	blocked    bool
+	fastLeave  bool // the reason why it goes
+	exclude    bool // the filter mode
+	gone       bool
+	proto      uint8
+	timer      timer
+	rexmit     timer
+	groupQuery uint32 // retransmissions left
+	sources    []*source
+	eht        *tracking     // nil: nobody is tracked
+	now        time.Duration // of the call that asks for sources
+	prev, next *member       // the list of the port
+}
+
+// source is a source in the list of a (*,G) member (struct net_bridge_group_src). It
+// is forwarded while its timer runs, or with a permanent member as the mode says.
+type source struct {
+	of         *member
+	addr       Addr
+	timer      timer
+	retransmit uint32
+	installed  bool // (S,G) has the port
+	user       bool // came with a request
+	send       bool // is to be asked for
+	doomed     bool // is to be deleted
+}
+
+// Who has made an entry (RTPROT_*).
+const (
+	ProtoKernel uint8 = 2 // learned
+	ProtoStatic uint8 = 4
+)
+
+// sourceLimit is the number of sources a member may have (PG_SRC_ENT_LIMIT).
+const sourceLimit = 32
+
+// touch has the group published at the end of the call.
+func (e *entry) touch(m *Machine) {
+	if !e.changed {
+		e.changed = true
+		m.dirty = append(m.dirty, e)
+	}
+}
+
+func (e *entry) publish(m *Machine) {
+	e.changed = false
+	if e.gone {
+		if m.entries[e.key] == nil {
+			m.view.groups.delete(e.key)
+		}
+		return
+	}
+	g := &Group{Key: e.key, Host: e.host, Members: make([]Member, len(e.members))}
+	for i, x := range e.members {
+		g.Members[i] = Member{
+			PortRef: x.port.ref(), Include: !x.exclude, Blocked: x.blocked,
+			Unicast: x.port.opts.ToUnicast, MAC: x.mac,
+		}
+	}
+	m.view.groups.put(g, m.secret)
+}
+
+// group finds or makes a group (br_multicast_new_group). A table that is full ends
+// snooping.
+func (m *Machine) group(key Key) (*entry, error) {
+	if e := m.entries[key]; e != nil {
+		return e, nil
+	}
+	if uint64(len(m.entries)) >= uint64(m.hashMax) {
+		m.bridge.opts.Snooping = false
+		m.refresh()
+		return nil, ErrHashFull
+	}
+	e := &entry{key: key, next: m.newest}
+	e.timer.of = e
+	if m.newest != nil {
+		m.newest.newer = e
+	}
+	m.newest = e
+	m.entries[key] = e
+	return e, nil
+}
+
+// dropIfEmpty deletes a group that nobody is in.
+func (m *Machine) dropIfEmpty(e *entry) {
+	if e.gone || e.host || len(e.members) > 0 {
+		return
+	}
+	e.gone = true
+	m.stop(&e.timer)
+	if e.newer == nil {
+		m.newest = e.next
+	} else {
+		e.newer.next = e.next
+	}
+	if e.next != nil {
+		e.next.newer = e.newer
+	}
+	delete(m.entries, e.key)
+	e.touch(m)
+}
+
+// of finds the member of a port, or with a port that converts to unicast the one of
+// a host (br_port_group_equal).
+func (e *entry) find(p *port, mac frame.MAC) *member {
+	for _, x := range e.of(p) {
+		if !p.opts.ToUnicast || x.mac == mac {
+			return x
+		}
+	}
+	return nil
+}
+
+// of gives the members of one port.
+func (e *entry) of(p *port) []*member {
+	from, ok := slices.BinarySearchFunc(e.members, p.rank, func(x *member, rank uint32) int { return int(int64(rank) - int64(x.port.rank)) })
+	if !ok {
+		return nil
+	}
+	for from > 0 && e.members[from-1].port == p {
+		from--
+	}
+	to := from
+	for to < len(e.members) && e.members[to].port == p {
+		to++
+	}
+	return e.members[from:to]
+}
+
+// memberOf is the first member of a port in a group, nil if there is none: of (S,G)
+// a port has one at most.
+func (m *Machine) memberOf(key Key, p *port) *member {
+	if e := m.entries[key]; e != nil {
+		if all := e.of(p); len(all) > 0 {
+			return all[0]
+		}
+	}
+	return nil
+}
+
+// addMember makes a port, or a host behind it, a member (br_multicast_new_port_group).
+func (m *Machine) addMember(e *entry, x member) (*member, error) {
+	if !e.key.star() && len(e.of(x.port)) > 0 {
+		return nil, ErrTooManyGroups
+	}
+	if !m.countGroup(x.port, e.key.VID) {
+		return nil, ErrTooManyGroups
+	}
+	n := &x
+	n.entry, n.timer.of, n.rexmit.of = e, n, n
+	at, _ := slices.BinarySearchFunc(e.members, n.port.rank, func(x *member, rank uint32) int {
+		if x.port.rank >= rank {
+			return -1
+		}
+		return 1
+	})
+	e.members = slices.Insert(e.members, at, n)
+	if n.next = n.port.members; n.next != nil {
+		n.next.prev = n
+	}
+	n.port.members = n
+	e.touch(m)
+	return n, nil
+}
+
+// countGroup counts one more membership of a port, unless a limit is reached
+// (br_multicast_port_ngroups_inc).
+func (m *Machine) countGroup(p *port, vid frame.VID) bool {
+	over := func(pc *portContext) bool {
+		return m.cfg.Rules.MaxGroups && pc.maxGroups != 0 && pc.groups >= pc.maxGroups
+	}
+	v := p.vlan(vid)
+	if over(&p.ctx) || v != nil && over(v) {
+		return false
+	}
+	p.ctx.groups++
+	if v != nil {
+		v.groups++
+	}
+	return true
+}
+
+func (m *Machine) uncountGroup(p *port, vid frame.VID) {
+	p.ctx.groups--
+	if v := p.vlan(vid); v != nil && v.groups > 0 {
+		v.groups--
+	}
+}
+
+// deleteMember is br_multicast_del_pg, with all that depends on the member.
+func (m *Machine) deleteMember(now time.Duration, x *member) {
+	if x.gone {
+		return
+	}
+	x.gone = true
+	e := x.entry
+	e.members = slices.DeleteFunc(e.members, func(y *member) bool { return y == x })
+	e.touch(m)
+	if x.prev == nil {
+		x.port.members = x.next
+	} else {
+		x.prev.next = x.next
+	}
+	if x.next != nil {
+		x.next.prev = x.prev
+	}
+	m.untrack(x)
+	for _, s := range slices.Clone(x.sources) {
+		m.deleteSource(now, s, false)
+	}
+	m.notify(Event{Kind: MemberRemoved, Port: x.port.num, Member: m.memberEntry(now, x)})
+	m.stop(&x.timer)
+	m.stop(&x.rexmit)
+	m.uncountGroup(x.port, e.key.VID)
+	if e.key.star() {
+		m.replicate(now, x, false)
+	} else {
+		m.withdraw(now, e)
+	}
+	m.dropIfEmpty(e)
+}
+
+// setHost makes the host join or leave a group (br_multicast_host_join,
+// br_multicast_host_leave).
+func (m *Machine) setHost(now time.Duration, e *entry, joined bool) {
+	if e.host == joined {
+		return
+	}
+	kind := MemberRemoved
+	if e.host = joined; joined {
+		kind = MemberChanged
+	}
+	e.touch(m)
+	m.notify(Event{Kind: kind, Member: m.hostEntry(now, e)})
+	if e.key.star() {
+		for _, x := range e.members {
+			for _, s := range x.sources {
+				if sg := m.entries[e.key.of(s.addr)]; sg != nil && s.installed && sg.host != joined {
+					sg.host = joined
+					sg.touch(m)
+					m.dropIfEmpty(sg)
+				}
+			}
+		}
+	}
+}
+
+func (m *Machine) hostJoin(now time.Duration, c *context, e *entry) {
+	m.setHost(now, e, true)
+	if e.key.Family != L2 {
+		m.set(&e.timer, now, c.opts.MembershipInterval)
+	}
+}
+
+// expired: the host has not been heard of for too long (br_multicast_group_expired).
+func (e *entry) expired(m *Machine, _ *timer, now time.Duration) {
+	if !m.running {
+		return
+	}
+	m.setHost(now, e, false)
+	m.dropIfEmpty(e)
+}
+
+// expired runs a member's timers.
+func (x *member) expired(m *Machine, t *timer, now time.Duration) {
+	if x.gone {
+		return
+	}
+	if t == &x.rexmit {
+		m.retransmit(now, x)
+		return
+	}
+	if m.running && !x.permanent {
+		m.memberExpired(now, x)
+	}
+}
+
+// memberExpired is br_multicast_port_group_expired: nobody wants all sources any
+// more.
+func (m *Machine) memberExpired(now time.Duration, x *member) {
+	changed := x.exclude
+	x.exclude = false
+	for _, s := range slices.Clone(x.sources) {
+		if !s.timer.pending() {
+			m.deleteSource(now, s, false)
+			changed = true
+		}
+	}
+	if len(x.sources) == 0 {
+		m.deleteMember(now, x)
+		return
+	}
+	if changed {
+		x.entry.touch(m)
+		if x.entry.key.star() {
+			m.replicate(now, x, false)
+		}
+		m.memberChanged(now, x)
+	}
+}
+
+func (m *Machine) memberChanged(now time.Duration, x *member) {
+	m.notify(Event{Kind: MemberChanged, Port: x.port.num, Member: m.memberEntry(now, x)})
+}
