@@ -131,10 +131,10 @@ func (m *Machine) RouterPorts(now time.Duration, vid frame.VID) (all []RouterPor
 }
 
 // Querier gives what is known of the querier of a family, bridge-wide (vid 0) or in a
-// VLAN (br_multicast_dump_querier_state).
+// VLAN, whichever counts (br_multicast_dump_querier_state).
 func (m *Machine) Querier(now time.Duration, vid frame.VID, f Family) (q Querier) {
 	c := m.optionsContext(vid)
-	if c == nil || f == L2 {
+	if c == nil || f == L2 || !c.opts.Snooping || !m.bridge.opts.Snooping || m.perVLAN != (vid != 0) {
 		return q
 	}
 	i := f.ip()

@@ -191,18 +191,23 @@ func (m *Machine) addMember(e *entry, x member) (*member, error) {
 	return n, nil
 }
 
+// roomFor reports that a port may be in one group more than it is, and than more.
+func (m *Machine) roomFor(p *port, vid frame.VID, more uint32) bool {
+	over := func(pc *portContext) bool {
+		return m.cfg.Rules.MaxGroups && pc.maxGroups != 0 && pc.groups+more >= pc.maxGroups
+	}
+	v := p.vlan(vid)
+	return !over(&p.ctx) && (v == nil || !over(v))
+}
+
 // countGroup counts one more membership of a port, unless a limit is reached
 // (br_multicast_port_ngroups_inc).
 func (m *Machine) countGroup(p *port, vid frame.VID) bool {
-	over := func(pc *portContext) bool {
-		return m.cfg.Rules.MaxGroups && pc.maxGroups != 0 && pc.groups >= pc.maxGroups
-	}
-	v := p.vlan(vid)
-	if over(&p.ctx) || v != nil && over(v) {
+	if !m.roomFor(p, vid, 0) {
 		return false
 	}
 	p.ctx.groups++
-	if v != nil {
+	if v := p.vlan(vid); v != nil {
 		v.groups++
 	}
 	return true

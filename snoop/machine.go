@@ -200,8 +200,9 @@ func (m *Machine) SetSource(s Source) {
 	m.flush()
 }
 
-// setSnooping is br_multicast_toggle: off, ports forget what was learned on them and
-// groups are not shown; on, queries and ports start again.
+// setSnooping is br_multicast_toggle. Off, ports forget what was learned on them; not
+// so where each VLAN has a context of its own: there timers run on, and groups are
+// only not used and not shown. On, queries start again.
 func (m *Machine) setSnooping(now time.Duration, on bool) {
 	if m.bridge.opts.Snooping == on {
 		return
@@ -209,7 +210,9 @@ func (m *Machine) setSnooping(now time.Duration, on bool) {
 	m.bridge.opts.Snooping = on
 	m.refresh()
 	if !on {
-		m.eachPort(func(p *port) { p.disable(m, now) })
+		if !m.perVLAN {
+			m.eachPort(func(p *port) { p.disable(m, now) })
+		}
 		return
 	}
 	if !m.running {

@@ -76,7 +76,7 @@ func newRig(t *testing.T, s *replay.Scenario) *rig {
 	}
 	r.mac, _ = frame.ParseMAC(s.Bridge["address"].Word)
 	r.m.SetSource(snoop.Source{MAC: r.mac})
-	r.host = &rigDevice{name: "br0", up: s.Bridge["up"].Num != 0, carrier: true, inside: true, vlans: map[frame.VID]bool{}}
+	r.host = &rigDevice{name: "br0", up: s.Bridge["up"].Num != 0, carrier: true, inside: true, vlans: map[frame.VID]bool{}, vlanState: map[frame.VID]snoop.PortState{}}
 	for _, v := range s.SelfVLANs {
 		r.vlanAdd(r.host, frame.VID(v.VID), v.PVID, v.Untagged)
 	}
@@ -337,11 +337,11 @@ func (r *rig) vlanAdd(d *rigDevice, vid frame.VID, pvid, untagged bool) {
 	if had {
 		return
 	}
+	d.vlanState[vid] = snoop.Forwarding
 	if d.num == 0 {
 		r.m.SetSelf(r.now, vid, true)
 		return
 	}
-	d.vlanState[vid] = snoop.Forwarding
 	r.m.AddPortVLAN(r.now, d.num, vid, snoop.Forwarding)
 }
 
@@ -465,6 +465,7 @@ func (r *rig) spread(from *rigDevice, vid frame.VID, f *frame.Frame, d snoop.Dec
 		}
 	}
 	_, self := r.host.vlans[vid]
+	self = self && r.host.vlanState[vid] == snoop.Forwarding
 	if from.num != 0 && (!d.Hit || d.Host || r.promisc) && (self || !r.filtering || r.promisc) {
 		to = append(to, "br0")
 	}
@@ -576,8 +577,8 @@ func (r *rig) mdb(st *replay.Step) error {
 		return &snoop.Refusal{Errno: snoop.EINVAL}
 	}
 	vids := []frame.VID{k.VID}
-	if r.filtering && k.VID == 0 && len(d.vlans) > 0 {
-		vids = slices.Sorted(maps.Keys(d.vlans))
+	if r.filtering && k.VID == 0 {
+		vids = r.vlansOf(d)
 	}
 	for _, v := range vids {
 		req.Key.VID = v
@@ -591,6 +592,19 @@ func (r *rig) mdb(st *replay.Step) error {
 		}
 	}
 	return nil
+}
+
+// vlansOf are the VLANs that a request without one means: of the host all that the
+// bridge has.
+func (r *rig) vlansOf(d *rigDevice) []frame.VID {
+	all := map[frame.VID]bool{}
+	maps.Copy(all, d.vlans)
+	if d == r.host {
+		for _, p := range r.ports {
+			maps.Copy(all, p.vlans)
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
 }
 
 func seconds(d time.Duration) int { return int((d + 250*time.Millisecond) / time.Second) }
@@ -736,7 +750,7 @@ func (r *rig) vlanSet(st *replay.Step) error {
 			return r.m.SetPortRouter(r.now, d.num, vid, snoop.Router(v.Num))
 		}
 		if st.State != nil {
-			if s, ok := portStates[*st.State]; ok && d.num != 0 && s != d.vlanState[vid] {
+			if s, ok := portStates[*st.State]; ok && s != d.vlanState[vid] {
 				d.vlanState[vid] = s
 				r.m.SetVLANState(r.now, d.num, vid, s)
 			}

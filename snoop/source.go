@@ -58,10 +58,6 @@ func (m *Machine) install(now time.Duration, s *source) {
 	}
 	m.stop(&sg.timer)
 	m.extend(now, x.entry, sg)
-	if x.entry.host && !sg.entry.host {
-		sg.entry.host = true
-		sg.entry.touch(m)
-	}
 }
 
 // uninstall takes a source's port out of (S,G) (br_multicast_fwd_src_remove), unless
@@ -127,10 +123,15 @@ func (m *Machine) replicate(now time.Duration, x *member, exclude bool) {
 }
 
 // extend is br_multicast_sg_add_exclude_ports: the ports in (*,G) with EXCLUDE are
-// added to an (S,G) that has got a member of its own.
+// added to an (S,G) that has got a member of its own, and so is the host if it has
+// joined (*,G), which for it means all sources.
 func (m *Machine) extend(now time.Duration, star *entry, sg *member) {
 	if sg.starExcl {
 		return
+	}
+	if star.host && !sg.entry.host {
+		sg.entry.host = true
+		sg.entry.touch(m)
 	}
 	for _, x := range slices.Clone(star.members) {
 		if x == sg || !x.exclude || m.memberOf(sg.entry.key, x.port) != nil {
