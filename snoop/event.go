@@ -18,7 +18,7 @@ const (
 type Event struct {
 	Kind   EventKind
 	Port   uint16    // 0: the host
-	VID    frame.VID // of a router port; 0: bridge-wide
+	VID    frame.VID // of the group, or where the router port is; 0: none, bridge-wide
 	Member Entry     // of the first two kinds
 }
 

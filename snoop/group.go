@@ -241,7 +241,7 @@ func (m *Machine) deleteMember(now time.Duration, x *member) {
 	for _, s := range slices.Clone(x.sources) {
 		m.deleteSource(now, s, false)
 	}
-	m.notify(Event{Kind: MemberRemoved, Port: x.port.num, Member: m.memberEntry(now, x)})
+	m.memberEvent(now, MemberRemoved, x)
 	m.stop(&x.timer)
 	m.stop(&x.rexmit)
 	m.uncountGroup(x.port, e.key.VID)
@@ -264,7 +264,7 @@ func (m *Machine) setHost(now time.Duration, e *entry, joined bool) {
 		kind = MemberChanged
 	}
 	e.touch(m)
-	m.notify(Event{Kind: kind, Member: m.hostEntry(now, e)})
+	m.notify(Event{Kind: kind, VID: e.key.VID, Member: m.hostEntry(now, e)})
 	if e.key.star() {
 		for _, x := range e.members {
 			for _, s := range x.sources {
@@ -332,6 +332,10 @@ func (m *Machine) memberExpired(now time.Duration, x *member) {
 	}
 }
 
-func (m *Machine) memberChanged(now time.Duration, x *member) {
-	m.notify(Event{Kind: MemberChanged, Port: x.port.num, Member: m.memberEntry(now, x)})
+func (m *Machine) memberChanged(now time.Duration, x *member) { m.memberEvent(now, MemberChanged, x) }
+
+func (m *Machine) memberEvent(now time.Duration, kind EventKind, x *member) {
+	if m.cfg.Notify != nil {
+		m.notify(Event{Kind: kind, Port: x.port.num, VID: x.entry.key.VID, Member: m.memberEntry(now, x)})
+	}
 }

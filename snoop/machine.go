@@ -254,9 +254,6 @@ func (m *Machine) SetPerVLAN(now time.Duration, on bool) {
 	for _, c := range m.vlans {
 		m.toggleVLAN(now, c, on)
 	}
-	for _, e := range m.entries {
-		e.touch(m)
-	}
 }
 
 // PerVLAN gives what SetPerVLAN set.

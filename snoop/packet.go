@@ -54,6 +54,10 @@ type Packet struct {
 	Delay       time.Duration
 	EthSrc      frame.MAC
 
+	// Padding is the number of bytes behind the IP packet: newer kernels forward
+	// messages without them.
+	Padding int
+
 	known   bool   // Dst and Src were there to be read
 	ignored bool   // a query that Linux passes over
 	records []byte // what follows the fixed part of a report
@@ -149,6 +153,7 @@ func (p *Packet) ipv4(b []byte, owed bool) error {
 		return BadChecksum
 	}
 	p.readAddresses4(b)
+	p.Padding = len(b) - total
 	if b[9] != 2 {
 		p.other4(b[9], b[ihl:total])
 		return nil

@@ -23,6 +23,7 @@ func (p *Packet) ipv6(b []byte, owed bool) error {
 		return BadHeader
 	}
 	p.readAddresses6(b)
+	p.Padding = len(b) - end
 	if b[6] != hopByHop {
 		p.other6()
 		return nil

@@ -118,9 +118,8 @@ func (m *Machine) RemovePort(now time.Duration, num uint16) {
 		return
 	}
 	defer m.flush()
-	p.disable(m, now)
 	for _, pc := range p.vlans {
-		pc.disable(m, now)
+		pc.forget(m)
 	}
 	p.ctx.disable(m, now)
 	for p.members != nil {
@@ -202,13 +201,18 @@ func (pc *portContext) disable(m *Machine, now time.Duration) {
 			m.deleteMember(now, x)
 		}
 	}
+	pc.forget(m)
+}
+
+// forget ends a port's queries, and that it is a router port.
+func (pc *portContext) forget(m *Machine) {
 	gone := false
 	for i := range families {
 		gone = pc.unlist(m, i) || gone
 		m.stop(&pc.routerTimer[i])
 		m.stop(&pc.own[i].timer)
 	}
-	pc.unlisted(m, now, gone)
+	pc.unlisted(m, gone)
 }
 
 // memberships is a copy of the list, to delete from it.

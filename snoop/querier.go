@@ -152,7 +152,7 @@ func (pc *portContext) expired(m *Machine, t *timer, now time.Duration) {
 			pc.ownQueryDue(m, now, i)
 		case &pc.routerTimer[i]:
 			if pc.router != RouterNever && pc.router != RouterAlways {
-				pc.unlisted(m, now, pc.unlist(m, i))
+				pc.unlisted(m, pc.unlist(m, i))
 			}
 		}
 	}

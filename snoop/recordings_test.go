@@ -70,10 +70,6 @@ func newRig(t *testing.T, s *replay.Scenario) *rig {
 	r := &rig{t: t, s: s, sent: map[string][]string{}, filtering: s.Bridge["vlan_filtering"].Num != 0, promisc: s.Bridge["promisc"].Num != 0}
 	rules := snoop.Rules{Sources: !strings.HasPrefix(s.Kernel, "6.1."), MaxGroups: !strings.HasPrefix(s.Kernel, "6.1.")}
 	r.m = snoop.New(snoop.Config{Rules: rules, Send: r.send})
-	r.proto = frame.TypeDot1Q
-	if s.Bridge["vlan_protocol"].Word == "802.1ad" {
-		r.proto = frame.TypeDot1AD
-	}
 	r.mac, _ = frame.ParseMAC(s.Bridge["address"].Word)
 	r.m.SetSource(snoop.Source{MAC: r.mac})
 	r.host = &rigDevice{name: "br0", up: s.Bridge["up"].Num != 0, carrier: true, inside: true, vlans: map[frame.VID]bool{}, vlanState: map[frame.VID]snoop.PortState{}}
@@ -270,6 +266,12 @@ func (r *rig) setBridge(a replay.Attrs) error {
 	if v, ok := a["address"]; ok && v.Word != "" {
 		r.mac, _ = frame.ParseMAC(v.Word)
 		r.m.SetSource(snoop.Source{MAC: r.mac})
+	}
+	switch a["vlan_protocol"].Word {
+	case "802.1Q":
+		r.proto = frame.TypeDot1Q
+	case "802.1ad":
+		r.proto = frame.TypeDot1AD
 	}
 	if v, ok := a["vlan_filtering"]; ok {
 		r.filtering = v.Num != 0
@@ -580,6 +582,9 @@ func (r *rig) mdb(st *replay.Step) error {
 	if r.filtering && k.VID == 0 {
 		vids = r.vlansOf(d)
 	}
+	if err := r.m.Addable(req); err != nil && st.Op == "mdb-add" {
+		return err
+	}
 	for _, v := range vids {
 		req.Key.VID = v
 		if st.Op == "mdb-add" {
@@ -872,21 +877,12 @@ func (r *rig) judge(i int, st *replay.Step, err error, judged bool) {
 	}
 }
 
-// foreign reports what the rig does not have.
+// foreign reports what the rig does not have and what would show in what it
+// compares.
 func foreign(s *replay.Scenario) bool {
-	set := func(name string) bool {
-		if v := s.Bridge[name]; v.Num != 0 {
-			return true
-		}
-		return slices.ContainsFunc(s.Steps, func(t replay.Step) bool { _, ok := t.Attrs[name]; return ok })
-	}
-	return set("stp_state") || set("mst_enabled") || slices.ContainsFunc(s.Steps, func(t replay.Step) bool {
-		for _, name := range []string{"vlan_default_pvid", "vlan_protocol", "neigh_suppress", "backup_port", "vlan_tunnel"} {
-			if _, ok := t.Attrs[name]; ok {
-				return true
-			}
-		}
-		return false
+	names := []string{"vlan_default_pvid", "neigh_suppress", "backup_port", "mtu", "locked"}
+	return slices.ContainsFunc(s.Steps, func(t replay.Step) bool {
+		return slices.ContainsFunc(names, func(name string) bool { _, ok := t.Attrs[name]; return ok })
 	})
 }
 

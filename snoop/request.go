@@ -105,15 +105,15 @@ func (m *Machine) find(r *Request) (*port, error) {
 // (E2BIG) ends snooping, and a member that was to get other sources, where a limit
 // (ENOMEM) is reached on the way, has none.
 func (m *Machine) Add(now time.Duration, r Request) error {
-	p, err := m.find(&r)
-	if err != nil {
+	if err := m.Addable(r); err != nil {
 		return err
 	}
-	c, err := m.addable(&r, p)
+	c, err := m.requestContext(&r)
 	if err != nil {
 		return err
 	}
 	defer m.flush()
+	p := m.ports[r.Port]
 	if p == nil {
 		return m.addHost(now, c, &r)
 	}
@@ -128,18 +128,30 @@ func (m *Machine) Add(now time.Duration, r Request) error {
 	return err
 }
 
-// addable is the part of the checks that only adding has, and finds the context.
-func (m *Machine) addable(r *Request, p *port) (*context, error) {
+// Addable is what Add refuses without a look at VLANs. Linux asks it once also where
+// a request without a VLAN means all VLANs of a port, and the port has none; for
+// Delete it does not.
+func (m *Machine) Addable(r Request) error {
+	p, err := m.find(&r)
 	ip := r.Key.Family != L2
 	switch {
+	case err != nil:
+		return err
 	case p == nil && ip && r.Permanent:
-		return nil, refusal(EINVAL, "Flags are not allowed for host groups")
+		return refusal(EINVAL, "Flags are not allowed for host groups")
 	case p == nil && ip && !r.Key.star():
-		return nil, refusal(EINVAL, "Groups with sources cannot be manually host joined")
+		return refusal(EINVAL, "Groups with sources cannot be manually host joined")
 	case !ip && !r.Permanent:
-		return nil, refusal(EINVAL, "Only permanent L2 entries allowed")
+		return refusal(EINVAL, "Only permanent L2 entries allowed")
 	case p != nil && p.state == Disabled && !r.Permanent:
-		return nil, refusal(EINVAL, "Port is in disabled state and entry is not permanent")
+		return refusal(EINVAL, "Port is in disabled state and entry is not permanent")
+	}
+	return nil
+}
+
+// requestContext is __br_mdb_choose_context.
+func (m *Machine) requestContext(r *Request) (*context, error) {
+	switch {
 	case !m.perVLAN:
 		return m.bridge, nil
 	case r.Key.VID == 0:

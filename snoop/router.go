@@ -57,7 +57,7 @@ func (pc *portContext) unlist(m *Machine, i int) bool {
 
 // unlisted follows what unlist did for one family or both: with no family left the
 // port is no router any more, and RouterTemporary is over (br_multicast_rport_del_notify).
-func (pc *portContext) unlisted(m *Machine, _ time.Duration, gone bool) {
+func (pc *portContext) unlisted(m *Machine, gone bool) {
 	if !gone || pc.listed[0] || pc.listed[1] {
 		return
 	}
@@ -98,7 +98,7 @@ func (m *Machine) SetPortRouter(now time.Duration, num uint16, vid frame.VID, r 
 				m.stop(&pc.routerTimer[i])
 			}
 		}
-		pc.unlisted(m, now, gone)
+		pc.unlisted(m, gone)
 	case RouterAlways:
 		for i := range families {
 			m.stop(&pc.routerTimer[i])

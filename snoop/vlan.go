@@ -83,11 +83,7 @@ func (m *Machine) RemovePortVLAN(now time.Duration, num uint16, vid frame.VID) {
 		return
 	}
 	m.togglePortVLAN(now, pc, false)
-	for i := range families {
-		pc.unlist(m, i)
-		m.stop(&pc.routerTimer[i])
-		m.stop(&pc.own[i].timer)
-	}
+	pc.forget(m)
 	p := pc.port
 	p.vlans = slices.DeleteFunc(p.vlans, func(x *portContext) bool { return x == pc })
 	m.flush()
