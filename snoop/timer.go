@@ -7,7 +7,7 @@ import "time"
 const jiffy = 4 * time.Millisecond
 
 // longest is a time that nobody waits for: sums of two still fit.
-const longest = time.Duration(1 << 62)
+const longest = time.Duration(1 << 61)
 
 // times is n times d, at most longest.
 func times(n uint32, d time.Duration) time.Duration {
