@@ -131,7 +131,7 @@ func TestViewIsTheMachine(t *testing.T) {
 	b.options(modern)
 	require.NoError(t, b.m.SetPortOptions(2, snoop.PortOptions{FastLeave: true, EHTHostsLimit: 2}))
 	require.NoError(t, b.m.SetPortOptions(3, snoop.PortOptions{ToUnicast: true, EHTHostsLimit: 2}))
-	for range 5000 {
+	for range 2000 {
 		b.random(r)
 		b.check()
 	}
