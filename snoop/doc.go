@@ -29,10 +29,11 @@
 //
 // # A packet's way
 //
-//	frame -> View.Parse -> Machine.Handle        -> View.Decide       -> Targets
-//	         (packet.go)   (reports, queries:       (querier? group?     (ports, in order)
-//	         wrong: drop    report.go querier.go     router ports?)
-//	                        router.go)
+//	frame -> View.Parse -> Machine.Handle        -> View.Decide     -> Targets
+//	         packet.go     report.go querier.go     view.go            ports, in order
+//	                       router.go
+//
+// One step after the other:
 //
 //  1. [View.Parse] reads a multicast frame: every length and checksum once. A frame
 //     that is not what it says is dropped, as in Linux, also one that carries data.

@@ -31,7 +31,7 @@ type Kind uint8
 // groups and routers, and no group is looked up for them but for KindRouter.
 const (
 	KindData     Kind = iota // anything else
-	KindUnseen               // snooping does not look at this VLAN's frames
+	KindUnseen               // snooping does not look at this VLAN's frames; nothing else is known of it
 	KindRouter               // PIM hello or router advertisement: a router is there
 	KindReport               // a report of IGMPv1, IGMPv2 or MLDv1: one group is joined
 	KindLeave                // IGMP leave or MLD done
@@ -58,7 +58,6 @@ type Packet struct {
 	// messages without them.
 	Padding int
 
-	known   bool   // Dst and Src were there to be read
 	ignored bool   // a query that Linux passes over
 	records []byte // what follows the fixed part of a report
 }
@@ -105,39 +104,17 @@ func (p *Packet) Parse(f *frame.Frame) error {
 		p.Family = IPv6
 		return p.ipv6(rest[2:], f.Owed.Flags&frame.NeedsCsum != 0)
 	}
-	p.Dst, p.known = MACAddr(f.Dst()), true
+	p.Dst = MACAddr(f.Dst())
 	return nil
-}
-
-// addresses reads what a lookup needs and no more: for frames that snooping does
-// not look at. Headers too short for their addresses match no group.
-func (p *Packet) addresses(f *frame.Frame) {
-	*p = Packet{Kind: KindUnseen, EthSrc: f.Src()}
-	b := f.Rest()[2:]
-	switch f.Type() {
-	case frame.TypeIPv4:
-		p.Family = IPv4
-		if len(b) >= 20 {
-			p.readAddresses4(b)
-		}
-	case frame.TypeIPv6:
-		p.Family = IPv6
-		if len(b) >= 40 {
-			p.readAddresses6(b)
-		}
-	default:
-		p.Dst, p.known = MACAddr(f.Dst()), true
-	}
 }
 
 func (p *Packet) readAddresses4(b []byte) {
 	copy(p.Src[:4], b[12:16])
 	copy(p.Dst[:4], b[16:20])
-	p.known = true
 }
 
 func (p *Packet) readAddresses6(b []byte) {
-	p.Src, p.Dst, p.known = Addr(b[8:24]), Addr(b[24:40]), true
+	p.Src, p.Dst = Addr(b[8:24]), Addr(b[24:40])
 }
 
 // ipv4 is ip_mc_check_igmp and the sorting of br_multicast_ipv4_rcv.

@@ -34,7 +34,6 @@ type rigDevice struct {
 	mcastFlood, hairpin bool
 	isolated, toUnicast bool
 	fastLeave           bool
-	router              int64
 	ehtLimit, maxGroups uint32
 	pvid                frame.VID
 	vlans               map[frame.VID]bool // value: untagged
@@ -131,9 +130,6 @@ func (r *rig) link(d *rigDevice) {
 func (r *rig) setState(d *rigDevice, s snoop.PortState) {
 	d.state = s
 	r.m.SetPortState(d.num, s)
-	for vid := range d.vlanState {
-		_ = vid
-	}
 }
 
 // selectStates is br_port_state_selection without a spanning tree.

@@ -59,25 +59,22 @@ type Member struct {
 // On reports that multicast frames are to be parsed at all: the bridge snoops.
 func (v *View) On() bool { return v.state.Load().on }
 
-// context finds the context of a VLAN and whether snooping looks at its frames.
-// Where a VLAN is not looked at, what is forwarded still follows the bridge-wide
-// context, as in Linux.
-func (s *viewState) context(vid frame.VID) (c *contextView, seen bool) {
+// context finds the context of a VLAN; nil where snooping does not look.
+func (s *viewState) context(vid frame.VID) *contextView {
 	if !s.perVLAN || vid == 0 {
-		return s.bridge, true
+		return s.bridge
 	}
 	if c := s.vlans[vid&0xfff].Load(); c != nil && c.snooping {
-		return c, true
+		return c
 	}
-	return s.bridge, false
+	return nil
 }
 
-// Parse reads a multicast frame of VLAN vid into p, as far as snooping looks at it
-// there: see [Packet.Parse]. vid is 0 without VLAN filtering. On error the frame is
-// to be dropped.
+// Parse reads a multicast frame of VLAN vid into p, if snooping looks at it there: see
+// [Packet.Parse]. vid is 0 without VLAN filtering. On error the frame is to be dropped.
 func (v *View) Parse(f *frame.Frame, vid frame.VID, p *Packet) error {
-	if _, seen := v.state.Load().context(vid); !seen {
-		p.addresses(f)
+	if v.state.Load().context(vid) == nil {
+		*p = Packet{Kind: KindUnseen, EthSrc: f.Src()}
 		return nil
 	}
 	return p.Parse(f)
@@ -98,7 +95,10 @@ type Decision struct {
 // restricts it, and to whom.
 func (v *View) Decide(p *Packet, vid frame.VID) (d Decision) {
 	s := v.state.Load()
-	c, _ := s.context(vid)
+	c := s.context(vid)
+	if c == nil || p.Kind == KindUnseen {
+		return Decision{}
+	}
 	group := v.lookup(p, vid, c)
 	if group == nil && !p.RoutersOnly {
 		return Decision{}
@@ -123,7 +123,7 @@ func (v *View) Decide(p *Packet, vid frame.VID) (d Decision) {
 
 // lookup is br_mdb_entry_skb_get: (S,G) first where sources count.
 func (v *View) lookup(p *Packet, vid frame.VID, c *contextView) *Group {
-	if p.Message() || !p.known || v.groups.empty() {
+	if p.Message() || v.groups.empty() {
 		return nil
 	}
 	key := Key{Group: p.Dst, VID: vid, Family: p.Family}
@@ -237,8 +237,7 @@ func (t *table) put(g *Group, secret [2]uint64) {
 		b = newBuckets(secret, 8)
 		t.buckets.Store(b)
 	}
-	head := b.head(&g.Key)
-	for n := head.Load(); n != nil; n = n.next.Load() {
+	for n := b.head(&g.Key).Load(); n != nil; n = n.next.Load() {
 		if n.key == g.Key {
 			n.group.Store(g)
 			return
@@ -246,7 +245,6 @@ func (t *table) put(g *Group, secret [2]uint64) {
 	}
 	if b.n >= len(b.heads) {
 		b = t.resize(b, 2*len(b.heads))
-		head = b.head(&g.Key)
 	}
 	b.insert(g)
 }
