@@ -12,6 +12,7 @@ const (
 	MemberRemoved
 	RouterAdded
 	RouterRemoved
+	SnoopingEnded // the table of groups was full: Options.Snooping is off now
 )
 
 // Event is one change of groups or router ports.

@@ -95,8 +95,11 @@ func (m *Machine) group(key Key) (*entry, error) {
 		return e, nil
 	}
 	if uint64(len(m.entries)) >= uint64(m.hashMax) {
-		m.bridge.opts.Snooping = false
-		m.refresh()
+		if m.bridge.opts.Snooping {
+			m.bridge.opts.Snooping = false
+			m.refresh()
+			m.notify(Event{Kind: SnoopingEnded})
+		}
 		return nil, ErrHashFull
 	}
 	e := &entry{key: key, next: m.newest}
@@ -144,9 +147,6 @@ func (e *entry) of(p *port) []*member {
 	from, ok := slices.BinarySearchFunc(e.members, p.rank, func(x *member, rank uint32) int { return int(int64(rank) - int64(x.port.rank)) })
 	if !ok {
 		return nil
-	}
-	for from > 0 && e.members[from-1].port == p {
-		from--
 	}
 	to := from
 	for to < len(e.members) && e.members[to].port == p {

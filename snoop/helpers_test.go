@@ -82,7 +82,9 @@ func (b *bench) receiveIn(port uint16, vid frame.VID, data []byte) error {
 	}
 	dry := b.m.Check(port, vid, &p)
 	err := b.m.Handle(b.now, port, vid, &p)
-	require.Equal(b.t, err, dry, "the dry run")
+	if p.Records <= 1 { // of several, some may make room for others
+		require.Equal(b.t, err, dry, "the dry run")
+	}
 	return err
 }
 

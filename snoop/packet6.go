@@ -7,9 +7,15 @@ import (
 	"github.com/ddfb540f/bridge/frame"
 )
 
+// Protocols and extension headers of IPv6 (RFC 8200).
 const (
-	hopByHop = 0
-	icmpv6   = 58
+	hopByHop       = 0
+	routing        = 43
+	fragment       = 44
+	authentication = 51
+	icmpv6         = 58
+	noNext         = 59
+	options        = 60 // for the destination
 )
 
 // ipv6 is ipv6_mc_check_mld and the sorting of br_multicast_ipv6_rcv. MLD stands
@@ -36,39 +42,43 @@ func (p *Packet) ipv6(b []byte, owed bool) error {
 		p.other6()
 		return nil
 	}
+	if at > end {
+		return BadLength
+	}
 	return p.icmp6(b[at:end], owed)
 }
 
 // skipExtensions gives the protocol behind the extension headers that begin at byte
-// 40 of an IPv6 packet with a hop-by-hop header, and where it begins
-// (ipv6_skip_exthdr). A fragment other than the first ends the walk.
+// 40 of an IPv6 packet with a hop-by-hop header, and where it begins, which may be
+// behind the end (ipv6_skip_exthdr). A fragment other than the first ends the walk; a
+// header that is cut, or nothing to follow, is an error.
 func skipExtensions(b []byte) (next uint8, at int, ok bool) {
 	next, at = b[6], 40
 	for {
 		size := 0
 		switch next {
-		case hopByHop, 43, 60: // routing, destination options
+		case hopByHop, routing, options:
 			if len(b) < at+2 {
 				return 0, 0, false
 			}
 			size = (int(b[at+1]) + 1) * 8
-		case 44: // fragment
+		case fragment:
 			if len(b) < at+8 {
 				return 0, 0, false
 			}
 			if binary.BigEndian.Uint16(b[at+2:])&^7 != 0 {
-				return b[at], at, true
+				return fragment, at, true
 			}
 			size = 8
-		case 51: // authentication
+		case authentication:
 			if len(b) < at+2 {
 				return 0, 0, false
 			}
 			size = (int(b[at+1]) + 2) * 4
-		case 59: // no next header
+		case noNext:
 			return 0, 0, false
 		default:
-			return next, at, at <= len(b)
+			return next, at, true
 		}
 		next, at = b[at], at+size
 	}

@@ -115,7 +115,7 @@ func TestParse(t *testing.T) {
 		{name: "IPv6 version", data: with(join6(1, "ff0e::1"), 14, 0x40), err: snoop.BadHeader},
 		{name: "no payload", data: with(data("2001:db8::1", "ff0e::1"), 18, 0, 0), err: snoop.BadHeader},
 		{name: "payload cut", data: join6(1, "ff0e::1")[:80], err: snoop.BadHeader},
-		{name: "hop-by-hop header longer than the packet", data: with(join6(1, "ff0e::1"), 55, 40), err: snoop.BadHeader},
+		{name: "hop-by-hop header longer than the packet", data: with(join6(1, "ff0e::1"), 55, 40), err: snoop.BadLength},
 		{name: "data of IPv6", data: data("2001:db8::1", "ff0e::1"), only: true},
 		{name: "data to all nodes", data: data("2001:db8::1", "ff02::1")},
 
@@ -148,6 +148,50 @@ func delay(d time.Duration, version uint8) func(*testing.T, snoop.Packet) {
 		assert.Equal(t, d, p.Delay)
 		assert.Equal(t, version, p.Version)
 		assert.Zero(t, p.Group)
+	}
+}
+
+// TestExtensionHeaders: MLD is found behind further headers, and what cannot be it
+// passes.
+func TestExtensionHeaders(t *testing.T) {
+	mld := message6(snoop.TypeMLDv1Report, 0, "ff0e::1")
+	plain := packet6(1, "fe80::1", "ff0e::1", mld)
+	behind := func(chain ...byte) []byte {
+		last := len(chain) - 1
+		b := slices.Concat(plain[:62], chain[:last], plain[62:])
+		b[54] = chain[last]
+		binary.BigEndian.PutUint16(b[18:], uint16(len(b)-54))
+		return b
+	}
+	tests := []struct {
+		name  string
+		chain []byte // headers, and last the type of the first
+		kind  snoop.Kind
+		err   error
+	}{
+		{"routing", []byte{58, 0, 0, 0, 0, 0, 0, 0, 43}, snoop.KindReport, nil},
+		{"options, then authentication", []byte{51, 0, 1, 4, 0, 0, 0, 0, 58, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 60}, snoop.KindReport, nil},
+		{"the first fragment", []byte{58, 0, 0, 1, 0, 0, 0, 1, 44}, snoop.KindReport, nil},
+		{"another fragment", []byte{58, 0, 0, 9, 0, 0, 0, 1, 44}, snoop.KindData, nil},
+		{"nothing follows", []byte{59}, 0, snoop.BadHeader},
+		{"UDP", []byte{17}, snoop.KindData, nil},
+		{"options longer than the packet, then UDP", []byte{17, 200, 0, 0, 0, 0, 0, 0, 60}, snoop.KindData, nil},
+		{"options longer than the packet, then ICMPv6", []byte{58, 200, 0, 0, 0, 0, 0, 0, 60}, 0, snoop.BadLength},
+		{"options longer than the packet, then more", []byte{60, 200, 0, 0, 0, 0, 0, 0, 60}, 0, snoop.BadHeader},
+		{"a fragment header behind the end", []byte{44, 200, 0, 0, 0, 0, 0, 0, 60}, 0, snoop.BadHeader},
+		{"authentication behind the end", []byte{51, 200, 0, 0, 0, 0, 0, 0, 60}, 0, snoop.BadHeader},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			p, err := parse(t, behind(tc.chain...))
+			if tc.err != nil {
+				require.ErrorIs(t, err, tc.err)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, tc.kind, p.Kind)
+			assert.True(t, p.RoutersOnly)
+		})
 	}
 }
 
