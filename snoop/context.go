@@ -134,7 +134,8 @@ const (
 // SetOptions changes the settings of the bridge (vid 0) or of a VLAN; what is equal
 // to the present setting is left alone. Versions and Router out of range are EINVAL, a
 // VLAN that is not there ENOENT, and nothing is changed then. For a VLAN
-// QueryUseIfAddr means nothing.
+// QueryUseIfAddr means nothing. Router, Snooping and Querier change last, when the
+// others hold.
 func (m *Machine) SetOptions(now time.Duration, vid frame.VID, o Options) error {
 	c := m.optionsContext(vid)
 	switch {

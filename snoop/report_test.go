@@ -332,3 +332,20 @@ func TestBadRecord(t *testing.T) {
 	assert.Len(t, b.rows(group("239.1.1.1", "")), 1)
 	assert.Empty(t, b.rows(group("239.1.1.2", "")))
 }
+
+// TestBlockTwice: who says twice that a source is not wanted does not give it more
+// time.
+func TestBlockTwice(t *testing.T) {
+	b := newBench(t, 2, snoop.Rules{})
+	b.options(modern)
+	tell := func(typ snoop.RecordType) {
+		require.NoError(t, b.receive(2, report(1, record{typ, "239.1.1.1", expand(true, "a")})))
+	}
+	tell(snoop.IsIn)
+	tell(snoop.Block)
+	b.wait(1500 * time.Millisecond)
+	tell(snoop.Block)
+	assert.Equal(t, 500*time.Millisecond, b.rows(group("239.1.1.1", ""))[0].Sources[0].Timer)
+	b.wait(500 * time.Millisecond)
+	assert.Zero(t, b.m.Len())
+}

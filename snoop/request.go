@@ -358,7 +358,9 @@ func (a *adding) source(x *member, addr Addr, exclude bool) error {
 }
 
 // Delete deletes an entry, with (*,G) its sources' entries too (br_mdb_del). What is
-// not there is EINVAL, as in Linux.
+// not there is EINVAL, as in Linux. As in Linux too, the (S,G) of a source may be
+// deleted while the source stays in the list of (*,G), and ports in EXCLUDE mode that
+// are added to it later stay in it until they go down.
 func (m *Machine) Delete(now time.Duration, r Request) error {
 	p, err := m.find(&r)
 	if err != nil {

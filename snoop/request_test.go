@@ -297,3 +297,32 @@ func TestLimits(t *testing.T) {
 	require.NoError(t, b.m.SetOptions(b.now, 0, o))
 	assert.Equal(t, 3, strings.Count(dump(b), "\n"), "nothing was forgotten")
 }
+
+// TestRequestAndReport: an entry of a request that a report names too.
+func TestRequestAndReport(t *testing.T) {
+	sg := group("239.1.1.1", "192.0.2.1")
+	wanted := report(1, record{snoop.IsIn, "239.1.1.1", []string{"192.0.2.1"}})
+
+	b := newBench(t, 3, newer)
+	b.options(modern)
+	require.NoError(t, b.m.Add(b.now, snoop.Request{Port: 2, Key: sg}))
+	require.NoError(t, b.receive(2, wanted))
+	assert.Zero(t, b.rows(sg)[0].Timer, "it lives by the source now")
+	b.wait(260 * time.Second)
+	assert.Zero(t, b.m.Len())
+
+	// A permanent one stays when the source is not wanted any more, and does not keep
+	// the ports that are there because of their EXCLUDE.
+	require.NoError(t, b.m.Add(b.now, snoop.Request{Port: 2, Key: sg, Permanent: true}))
+	require.NoError(t, b.receive(3, report(3, record{snoop.IsEx, "239.1.1.1", nil})))
+	require.NoError(t, b.receive(1, wanted))
+	require.Len(t, b.rows(sg), 3)
+	assert.True(t, b.rows(sg)[0].AddedByStarExc)
+	require.NoError(t, b.receive(1, report(1, record{snoop.Block, "239.1.1.1", []string{"192.0.2.1"}})))
+	b.wait(2 * time.Second)
+	rows := b.rows(sg)
+	require.Len(t, rows, 1)
+	assert.True(t, rows[0].Permanent)
+	b.wait(300 * time.Second)
+	assert.Equal(t, 1, b.m.Len())
+}
