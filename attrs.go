@@ -41,24 +41,34 @@ type BridgeAttrs struct {
 	// has a VLAN, also for the value that it has.
 	MSTEnabled *bool
 
-	// Multicast snooping is not built yet: these are kept, checked and dumped.
-	McastSnooping              *bool
-	McastVLANSnooping          *bool // EINVAL while VLAN filtering is off
-	McastRouter                *int  // 0, 1, 2
-	McastQuerier               *bool
-	McastQueryUseIfaddr        *bool
-	McastStats                 *bool // mcast_stats_enabled
-	McastIGMPVersion           *int  // 2, 3
-	McastMLDVersion            *int  // 1, 2
+	// McastSnooping: groups go where stations and routers want them, as their IGMP and
+	// MLD messages tell, once there is a querier. Without one everything is flooded, as in
+	// Linux. Off, what was learned is forgotten. See package snoop.
+	McastSnooping *bool
+
+	// McastVLANSnooping: each VLAN has queriers, router ports and settings of its own
+	// (VLANGlobalAttrs), and those of the bridge do not count. EINVAL while VLAN filtering
+	// is off, with which it is turned off.
+	McastVLANSnooping *bool
+
+	McastRouter         *int  // the host is a multicast router: 0 never, 1 while it sends queries, 2 always
+	McastQuerier        *bool // the bridge asks for groups, as long as nobody else does
+	McastQueryUseIfaddr *bool // IGMP queries come from the address of SetQuerySource, not from 0.0.0.0
+	McastStats          *bool // mcast_stats_enabled, see Bridge.McastStats
+	McastIGMPVersion    *int  // 2, or 3: sources count
+	McastMLDVersion     *int  // 1, or 2: sources count
+
+	// McastHashMax is how many groups there may be. One more ends snooping, as in Linux,
+	// with an EventSnoopingEnded.
 	McastHashMax               *uint32
-	McastLastMemberCount       *uint32
-	McastStartupQueryCount     *uint32
-	McastLastMemberInterval    *time.Duration
-	McastMembershipInterval    *time.Duration
-	McastQuerierInterval       *time.Duration
-	McastQueryInterval         *time.Duration // held to 1 s to 24 h
-	McastQueryResponseInterval *time.Duration
-	McastStartupQueryInterval  *time.Duration // held to 1 s to 24 h
+	McastLastMemberCount       *uint32        // queries for a group that somebody left
+	McastStartupQueryCount     *uint32        // queries at the start
+	McastLastMemberInterval    *time.Duration // between queries for a group that somebody left
+	McastMembershipInterval    *time.Duration // life of a membership
+	McastQuerierInterval       *time.Duration // until another querier, or a router, is forgotten
+	McastQueryInterval         *time.Duration // between queries; held to 1 s to 24 h
+	McastQueryResponseInterval *time.Duration // that stations have to answer
+	McastStartupQueryInterval  *time.Duration // between queries at the start; held to 1 s to 24 h
 	McastHashElasticity        *uint32        // taken and ignored, as in Linux: reads 16
 
 	// Bridge netfilter is not modelled: kept and dumped.
@@ -105,7 +115,7 @@ type BridgeInfo struct {
 	FDBLocalVLAN0    bool
 	MSTEnabled       bool
 
-	McastSnooping              bool
+	McastSnooping              bool // what was set, unless McastHashMax was reached since
 	McastVLANSnooping          bool
 	McastRouter                int
 	McastQuerier               bool
@@ -211,13 +221,25 @@ type PortAttrs struct {
 	FDBFlush bool // remove the port's entries that are neither static nor extern_learn
 
 	// Kept, checked and dumped; their effect is not built yet.
-	Guard              *bool // BPDU guard
-	RootBlock          *bool
+	Guard     *bool // BPDU guard
+	RootBlock *bool
+
+	// Multicast snooping; see BridgeAttrs.McastSnooping.
+	//
+	// FastLeave: who leaves a group is no member any more at once, without a query for
+	// others behind the same port. With IGMPv3 and MLDv2 the stations are told apart.
+	//
+	// McastRouter: multicast routers are behind this port 0 never; 1 while queries, PIM
+	// hellos or router advertisements come in by it; 2 always; 3 from now on for
+	// McastQuerierInterval, then 1.
+	//
+	// McastToUnicast: each station behind the port is a member of its own, and a frame to
+	// its group is sent once to each, with its address as the destination.
 	FastLeave          *bool
-	McastRouter        *int // 0 to 3
+	McastRouter        *int
 	McastToUnicast     *bool
-	McastMaxGroups     *uint32 // [Linux 6.3]
-	McastEHTHostsLimit *uint32 // not 0
+	McastMaxGroups     *uint32 // groups that the port may be in; 0: no limit [Linux 6.3]
+	McastEHTHostsLimit *uint32 // stations that FastLeave tells apart, over all groups; not 0
 }
 
 // PortInfo is all settings and the state of a port, a value that stays as it was
@@ -259,6 +281,7 @@ type PortInfo struct {
 	FastLeave          bool
 	McastRouter        int
 	McastToUnicast     bool
+	McastGroups        int // how many it is in (mcast_n_groups)
 	McastMaxGroups     uint32
 	McastEHTHostsLimit uint32
 	VLANTunnel         bool

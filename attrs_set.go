@@ -169,42 +169,7 @@ func (x *tx) setVLANOptions(a *BridgeAttrs) error {
 			i.GroupAddress[5] = 8
 		}
 	}
-	if !i.VLANFiltering {
-		i.McastVLANSnooping = false
-	}
 	return nil
-}
-
-// setMcast keeps what is only dumped yet.
-func (x *tx) setMcast(a *BridgeAttrs) {
-	i := &x.cfg.info
-	put(&i.McastSnooping, a.McastSnooping)
-	put(&i.McastVLANSnooping, a.McastVLANSnooping)
-	put(&i.McastRouter, a.McastRouter)
-	put(&i.McastQuerier, a.McastQuerier)
-	put(&i.McastQueryUseIfaddr, a.McastQueryUseIfaddr)
-	put(&i.McastStats, a.McastStats)
-	put(&i.McastIGMPVersion, a.McastIGMPVersion)
-	put(&i.McastMLDVersion, a.McastMLDVersion)
-	put(&i.McastHashMax, a.McastHashMax)
-	put(&i.McastLastMemberCount, a.McastLastMemberCount)
-	put(&i.McastStartupQueryCount, a.McastStartupQueryCount)
-	put(&i.McastLastMemberInterval, a.McastLastMemberInterval)
-	put(&i.McastMembershipInterval, a.McastMembershipInterval)
-	put(&i.McastQuerierInterval, a.McastQuerierInterval)
-	put(&i.McastQueryInterval, clamp(a.McastQueryInterval, time.Second, 24*time.Hour))
-	put(&i.McastQueryResponseInterval, a.McastQueryResponseInterval)
-	put(&i.NFCallIPTables, a.NFCallIPTables)
-	put(&i.NFCallIP6Tables, a.NFCallIP6Tables)
-	put(&i.NFCallARPTables, a.NFCallARPTables)
-	put(&i.McastStartupQueryInterval, clamp(a.McastStartupQueryInterval, time.Second, 24*time.Hour))
-}
-
-func clamp(d *time.Duration, lo, hi time.Duration) *time.Duration {
-	if d == nil {
-		return nil
-	}
-	return new(min(max(*d, lo), hi))
 }
 
 // Set changes settings of the port, all that a names or none of them. Errors:
@@ -226,6 +191,7 @@ func (x *tx) setPort(p *Port, a *PortAttrs) error {
 	was, designated := pc.info, x.designated(pc)
 	applyPort(&pc.info, a, &x.cfg.rules)
 	pc.info.PortID = portID(&pc.info)
+	x.snoopPortAttrs(p, a)
 	if designated || pc.told.priority == x.cfg.info.Priority && pc.info.PortID < pc.told.port {
 		x.become(p)
 	}
@@ -320,7 +286,6 @@ func applyPort(i *PortInfo, a *PortAttrs, r *rules) {
 	put(&i.Guard, a.Guard)
 	put(&i.RootBlock, a.RootBlock)
 	put(&i.FastLeave, a.FastLeave)
-	put(&i.McastRouter, a.McastRouter)
 	put(&i.McastToUnicast, a.McastToUnicast)
 	put(&i.McastEHTHostsLimit, a.McastEHTHostsLimit)
 	put(&i.ProxyARPWifi, a.ProxyARPWifi)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/snoop"
 )
 
 // Config is how a bridge is made. The zero Config is a bridge as Linux makes it,
@@ -44,6 +45,9 @@ type Config struct {
 	NoLinkLocalLearn bool
 	WireMode         bool // see Bridge.SetWireMode
 
+	McastSnooping bool // unlike in Linux it has to be turned on
+	McastQuerier  bool // see BridgeAttrs.McastQuerier
+
 	FDBMaxLearned uint32 // Linux's limit on learned addresses; 0: none
 	FDBLimit      int    // the library's; 0: 65536. At it a new address evicts one of the port that holds most
 
@@ -75,6 +79,7 @@ type Bridge struct {
 	events    events
 	trace     atomic.Pointer[Trace]
 	host      host
+	snooping  snooping
 	unsettled unsettled
 	downs     atomic.Int32 // how many cables are down
 
@@ -118,6 +123,8 @@ func New(c Config) (*Bridge, error) {
 	b.fdb.init(b, b.rand.Uint64(), b.rand.Uint64())
 	b.host.init(b)
 	b.serve.init()
+	rules := rulesOf(c.Kernel)
+	b.snooping.init(b, snoop.Rules{Sources: rules.mcastSources, MaxGroups: rules.maxGroups}, b.rand.Uint64())
 	b.events.more = b.poke
 	if c.Trace != nil {
 		b.trace.Store(&c.Trace)
@@ -138,11 +145,6 @@ func (b *Bridge) firstConfig(c *Config) *config {
 		Name: b.name, AddressAuto: true, MTU: defaultMTU, MTUAuto: true, Up: !c.Down, Carrier: true,
 		AgeingTime: 300 * time.Second, ForwardDelay: 15 * time.Second, HelloTime: 2 * time.Second, MaxAge: 20 * time.Second,
 		Priority: 0x8000, VLANProtocol: frame.TypeDot1Q, VLANDefaultPVID: 1, GroupAddress: defaultGroupAddress,
-		McastRouter: 1, McastIGMPVersion: 2, McastMLDVersion: 1, McastHashMax: 4096, McastHashElasticity: 16,
-		McastLastMemberCount: 2, McastStartupQueryCount: 2, McastLastMemberInterval: time.Second,
-		McastMembershipInterval: 260 * time.Second, McastQuerierInterval: 255 * time.Second,
-		McastQueryInterval: 125 * time.Second, McastQueryResponseInterval: 10 * time.Second,
-		McastStartupQueryInterval: 31250 * time.Millisecond,
 	}
 	cfg.ownAgeing = cfg.info.AgeingTime
 	cfg.derive()
@@ -156,7 +158,7 @@ func (x *tx) configure(c *Config) error {
 		Priority: c.Priority, STPState: &c.STPState, VLANFiltering: &c.VLANFiltering,
 		VLANDefaultPVID: c.VLANDefaultPVID, VLANStats: &c.VLANStats, VLANStatsPerPort: &c.VLANStatsPerPort,
 		GroupFwdMask: &c.GroupFwdMask, NoLinkLocalLearn: &c.NoLinkLocalLearn, FDBMaxLearned: &c.FDBMaxLearned,
-		MSTEnabled: &c.MSTEnabled,
+		MSTEnabled: &c.MSTEnabled, McastSnooping: &c.McastSnooping, McastQuerier: &c.McastQuerier,
 	}
 	if c.VLANProtocol != 0 {
 		a.VLANProtocol = &c.VLANProtocol
@@ -197,6 +199,9 @@ func (x *tx) configure(c *Config) error {
 		}
 	}
 	vlanDev{x, nil}.set(vs)
+	if i.Up {
+		x.snoopUp(true)
+	}
 	return x.setBridge(&c.Attrs)
 }
 
@@ -223,6 +228,7 @@ func (b *Bridge) Info() BridgeInfo {
 	i.FDBLearned = b.fdb.Learned()
 	i.BridgeID = BridgeID{i.Priority, i.Address}
 	i.RootID = i.BridgeID
+	b.snooping.fill(&i)
 	return i
 }
 
@@ -341,6 +347,7 @@ func (x *tx) join(p *Port, c *PortConfig) error {
 	}
 	x.cfg.byNum[p.num] = pc
 	x.cfg.ports = slices.Insert(x.cfg.ports, 0, pc)
+	x.snoopPort(p)
 	x.before = append(x.before, func() {
 		x.b.fdb.addPort(p)
 		x.b.events.post(Event{Kind: EventPortAdd, Port: p.name})
@@ -376,6 +383,8 @@ func (b *Bridge) RemovePort(p *Port) error {
 			return x.refuse(EINVAL, "not a port of this bridge")
 		}
 		x.own()
+		x.snoopState(p, StateDisabled)
+		x.snoopDisable(p)
 		pc.vlans.each(x.leaveVLAN)
 		x.cfg.byNum[p.num] = nil
 		x.cfg.ports = slices.DeleteFunc(x.cfg.ports, func(q *portConf) bool { return q == pc })
@@ -389,6 +398,7 @@ func (b *Bridge) RemovePort(p *Port) error {
 		p.device = PortInfo{Name: p.name, Address: pc.info.Address, MTU: pc.info.MTU, Up: pc.info.Up, Carrier: pc.flags.has(flagCarrier)}
 		p.mu.Unlock()
 		x.designate()
+		x.snoopPortGone(p)
 		x.readdress = true
 		x.after = append(x.after, func() {
 			b.fdb.purgePort(x.cfg, p)
@@ -412,7 +422,9 @@ func (b *Bridge) SetUp(up bool) error {
 			b.poke()
 		}
 		x.cfg.info.Up = up
-		if !up {
+		if up {
+			x.snoopUp(true)
+		} else {
 			x.setTopologyChange(false)
 		}
 		for _, pc := range x.cfg.ports {
@@ -422,6 +434,9 @@ func (b *Bridge) SetUp(up bool) error {
 			case !up && pc.info.State != StateDisabled:
 				x.disable(pc.p)
 			}
+		}
+		if !up {
+			x.snoopUp(false)
 		}
 		return nil
 	})

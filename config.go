@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/snoop"
 )
 
 // config is everything that decides about a frame and is not learned from frames:
@@ -148,9 +149,10 @@ type tx struct {
 	op, dev   string
 	old, cfg  *config
 	ownsPorts bool
-	readdress bool     // ports came, went, or changed address
-	before    []func() // run before the new config is published
-	after     []func() // run once no batch runs under the old one
+	readdress bool                                        // ports came, went, or changed address
+	before    []func()                                    // run before the new config is published
+	after     []func()                                    // run once no batch runs under the old one
+	told      []func(m *snoop.Machine, now time.Duration) // run once it is published, see tx.snoop
 	events    []Event
 }
 
@@ -163,6 +165,7 @@ func (b *Bridge) change(op, dev string, fn func(*tx) error) error {
 		x, err = b.publish(op, dev, fn)
 		return err
 	}, func() {
+		b.sendQueries()
 		b.synchronize()
 		for _, e := range x.events {
 			b.events.post(e)
@@ -207,6 +210,7 @@ func (b *Bridge) publish(op, dev string, fn func(*tx) error) (*tx, error) {
 			do()
 		}
 		b.cfg.Store(x.cfg)
+		x.tell()
 	})
 	return x, nil
 }
@@ -254,11 +258,13 @@ func (x *tx) setState(p *Port, s PortState) {
 	}
 	pc.info.State = s
 	pc.derive()
+	x.snoopState(p, s)
 	x.events = append(x.events, Event{Kind: EventPortState, Port: p.name, State: s})
 }
 
 // selectStates is br_port_state_selection without a spanning tree: what is
-// BLOCKING becomes FORWARDING, and what is not designated BLOCKING.
+// BLOCKING becomes FORWARDING, and what is not designated BLOCKING. Ports that are
+// neither DISABLED nor BLOCKING then begin their multicast queries anew.
 func (x *tx) selectStates() {
 	for _, pc := range x.cfg.ports {
 		switch s := pc.info.State; {
@@ -269,6 +275,9 @@ func (x *tx) selectStates() {
 		case s == StateBlocking:
 			x.setState(pc.p, StateForwarding)
 			x.startForwardDelay(pc.p)
+		}
+		if s := x.cfg.conf(pc.p).info.State; s != StateDisabled && s != StateBlocking {
+			x.snoopEnable(pc.p)
 		}
 	}
 }
@@ -332,6 +341,7 @@ func (x *tx) disable(p *Port) {
 	x.setState(p, StateDisabled)
 	x.edit(p).forwardAt = 0
 	x.become(p)
+	x.snoopDisable(p)
 	x.designate()
 	if x.cfg.conf(p).backup == 0 {
 		x.flushPort(p)
@@ -410,6 +420,7 @@ func (x *tx) setBridgeAddress(a frame.MAC) {
 		return
 	}
 	x.cfg.info.Address = a
+	x.snoopAddress(a)
 	x.designate()
 	x.events = append(x.events, Event{Kind: EventAddress, MAC: a})
 	x.addLocals(nil, a, x.cfg.self)

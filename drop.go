@@ -27,6 +27,7 @@ const (
 	DropFilter        // a filter said so; the reason for a copy too, of which the others go on
 	DropVLANIngress   // tag or PVID not allowed here (br_allowed_ingress)
 	DropLocked        // locked port, source not authorised
+	DropMulticast     // malformed group message or multicast packet, or a limit of groups reached (br_multicast_rcv)
 	DropLearning      // learned from, but the state is LEARNING
 	DropSamePort      // known on the port it came from, no hairpin
 	DropEgressState   // known on a port that is not FORWARDING
@@ -65,6 +66,7 @@ var dropText = [numDropReasons]struct{ kernel, words string }{
 	DropFilter:        {"NETFILTER_DROP", "a filter dropped it"},
 	DropVLANIngress:   {"NOT_SPECIFIED", "the ingress port is not in the frame's VLAN"},
 	DropLocked:        {"NOT_SPECIFIED", "the port is locked and the source not authorised"},
+	DropMulticast:     {"NOT_SPECIFIED", "snooping refused it: malformed, or a limit of groups is reached"},
 	DropLearning:      {"BRIDGE_INGRESS_STP_STATE", "the state is learning: learned from, not forwarded"},
 	DropSamePort:      {"NOT_SPECIFIED", "it came in by this port"},
 	DropEgressState:   {"NOT_SPECIFIED", "the port is not forwarding"},

@@ -19,11 +19,13 @@ const (
 	EPERM           Errno = 1
 	ENOENT          Errno = 2
 	EIO             Errno = 5
+	E2BIG           Errno = 7
 	ENOMEM          Errno = 12
 	EBUSY           Errno = 16
 	EEXIST          Errno = 17
 	ENODEV          Errno = 19
 	EINVAL          Errno = 22
+	ENOSPC          Errno = 28
 	ERANGE          Errno = 34
 	ELOOP           Errno = 40
 	EXFULL          Errno = 54
@@ -39,11 +41,13 @@ var errnoText = map[Errno][2]string{
 	EPERM:           {"EPERM", "operation not permitted"},
 	ENOENT:          {"ENOENT", "no such entry"},
 	EIO:             {"EIO", "input/output error"},
+	E2BIG:           {"E2BIG", "argument list too long"},
 	ENOMEM:          {"ENOMEM", "out of memory"},
 	EBUSY:           {"EBUSY", "device or resource busy"},
 	EEXIST:          {"EEXIST", "already exists"},
 	ENODEV:          {"ENODEV", "no such device"},
 	EINVAL:          {"EINVAL", "invalid argument"},
+	ENOSPC:          {"ENOSPC", "no space left on device"},
 	ERANGE:          {"ERANGE", "numerical result out of range"},
 	ELOOP:           {"ELOOP", "too many levels"},
 	EXFULL:          {"EXFULL", "exchange full"},

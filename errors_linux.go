@@ -7,7 +7,7 @@ import (
 
 // The numbers differ between architectures, the names do not.
 var sysErrno = map[Errno]syscall.Errno{
-	EPERM: syscall.EPERM, ENOENT: syscall.ENOENT, EIO: syscall.EIO, ENOMEM: syscall.ENOMEM,
+	EPERM: syscall.EPERM, ENOENT: syscall.ENOENT, EIO: syscall.EIO, E2BIG: syscall.E2BIG, ENOSPC: syscall.ENOSPC, ENOMEM: syscall.ENOMEM,
 	EBUSY: syscall.EBUSY, EEXIST: syscall.EEXIST, ENODEV: syscall.ENODEV, EINVAL: syscall.EINVAL,
 	ERANGE: syscall.ERANGE, ELOOP: syscall.ELOOP, EXFULL: syscall.EXFULL, EMSGSIZE: syscall.EMSGSIZE,
 	EPROTONOSUPPORT: syscall.EPROTONOSUPPORT, EOPNOTSUPP: syscall.EOPNOTSUPP,

@@ -42,7 +42,8 @@ type Explanation struct {
 	Verdict Verdict    // what becomes of the frame
 	Reason  DropReason // why, if it is dropped
 	Out     []Emission // what would be handed to cables; the order within a device is that of leaving
-	Err     error      // what the device would answer (see Input.Receive, Bridge.Xmit)
+
+	Err error // what the device would answer (see Input.Receive, Bridge.Xmit)
 }
 
 // String gives one line a step, then the verdict.
@@ -67,7 +68,8 @@ func (e Explanation) String() string {
 
 // Explain says what would become of f if it came in by p now: the same code that
 // forwards decides, but learns nothing, counts nothing and sends nothing. That a
-// cable would refuse a frame, its queue being full, cannot be said beforehand. It
+// cable would refuse a frame, its queue being full, cannot be said beforehand, and the
+// queries of its own that snooping sends when a station leaves a group are not in Out. It
 // keeps and changes nothing of f; the frames in Out share a copy of its bytes.
 func (p *Port) Explain(f frame.Frame) Explanation { return p.b.explain(p, f) }
 
@@ -82,13 +84,20 @@ func (b *Bridge) explain(p *Port, f frame.Frame) (e Explanation) {
 	o, e.Err = in.receive(in.enter(&f))
 	in.account(o)
 	e.Verdict, e.Reason = o.verdict, o.reason
-	for _, num := range in.touched {
-		v := &in.out[num]
-		for _, i := range v.views {
-			e.Out = append(e.Out, Emission{b.devName(v.p), in.views[i]})
+	e.Out = in.gather(in.dry.out)
+	return e
+}
+
+// gather takes what would be handed to cables.
+func (in *Input) gather(out []Emission) []Emission {
+	for ; in.written < len(in.touched); in.written++ {
+		v := &in.out[in.touched[in.written]]
+		dev := in.b.devName(v.p)
+		for _, i := range v.take() {
+			out = append(out, Emission{dev, in.views[i]})
 		}
 	}
-	return e
+	return out
 }
 
 // note shows a step to whoever watches; it costs a branch when nobody does. dev is

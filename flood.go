@@ -17,6 +17,9 @@ func (in *Input) flood(from *portConf, f *frame.Frame, kind Decision) outcome {
 			in.noteReason(ProbeDeliver, pc.p, f, SkipUndeliverable, why)
 			continue
 		}
+		if kind == Multicast {
+			in.countMessage(pc.p)
+		}
 		in.egress(pc, f)
 		o = used()
 	}

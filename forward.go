@@ -6,6 +6,7 @@ import (
 	"net"
 
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/snoop"
 )
 
 // manyViews is how many views there are at most before what they are to become is
@@ -180,6 +181,9 @@ func (in *Input) forgetBatch() {
 	in.forgetViews()
 	in.pushed = in.pushed[:0]
 	in.cfg, in.hooks, in.pc, in.dir = nil, nil, nil, fdbDir{}
+	if in.snooped {
+		in.packet, in.snooped = snoop.Packet{}, false
+	}
 }
 
 // forgetViews forgets frames that have left.

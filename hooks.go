@@ -136,6 +136,9 @@ func (in *Input) passes(h Hook, p *Port, f *frame.Frame, tag frame.Tag) bool {
 func (in *Input) judge(at []hooked, h Hook, out *Port, f *frame.Frame, tag frame.Tag) (r Ruling) {
 	s := &in.passage
 	s.in, s.Hook, s.In, s.Out, s.Dry = in, h, in.port, out, in.dry != nil
+	if h == HookLocalOut {
+		s.In = nil // also of a query that a port's frame has made the bridge send
+	}
 	s.view = *f
 	s.view.Tag = tag
 	s.Frame = &s.view

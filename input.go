@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/snoop"
 )
 
 // The receive path, in the order of the checks:
@@ -43,6 +44,8 @@ type Input struct {
 	nexthop  uint32 // of the port in whose place its backup is to send the frame; 0 none
 	src, dst flow
 	header   struct{ src, dst frame.MAC }
+	snooped  bool         // snooping has looked at the frame: packet holds
+	packet   snoop.Packet // what it says of groups
 
 	// One batch.
 	now       stamp
@@ -75,6 +78,7 @@ type overlay struct {
 	key     uint64
 	val     fdbVal
 	evicted uint64
+	out     []Emission // what the frame has made so much of that it was gathered on the way
 }
 
 // An outcome is what became of a frame.
@@ -143,6 +147,9 @@ func (in *Input) batch(fs []frame.Frame) (first error) {
 	in.begin(len(fs))
 	defer in.end()
 	for i := range fs {
+		if in.crowded() {
+			in.spill()
+		}
 		o, err := in.receive(in.enter(&fs[i]))
 		if in.account(o); err != nil && first == nil {
 			first = err
@@ -228,12 +235,9 @@ func (in *Input) enter(f *frame.Frame) *frame.Frame {
 // one frame changes counts for the next.
 func (in *Input) receive(f *frame.Frame) (outcome, error) {
 	if cfg := in.b.cfg.Load(); cfg != in.cfg {
-		in.cfg, in.hooks, in.pc, in.dir = cfg, cfg.hooks, nil, *in.b.fdb.dir.Load()
-		if in.port != nil && !cfg.closed {
-			in.pc = cfg.conf(in.port)
-		}
+		in.adopt(cfg)
 	}
-	in.vid, in.nexthop, in.replied = 0, 0, false
+	in.vid, in.nexthop, in.replied, in.snooped = 0, 0, false, false
 	if !f.WellFormed() {
 		in.header.src, in.header.dst = frame.MAC{}, frame.MAC{}
 	} else {
@@ -260,6 +264,14 @@ func (in *Input) receive(f *frame.Frame) (outcome, error) {
 		return dropped(DropBadOffload), nil
 	}
 	return in.handleFrame(pc, f), nil
+}
+
+// adopt goes over to a configuration.
+func (in *Input) adopt(cfg *config) {
+	in.cfg, in.hooks, in.pc, in.dir = cfg, cfg.hooks, nil, *in.b.fdb.dir.Load()
+	if in.port != nil && !cfg.closed {
+		in.pc = cfg.conf(in.port)
+	}
 }
 
 // handleFrame is br_handle_frame.
@@ -379,6 +391,9 @@ func (in *Input) handleFrameFinish(pc *portConf, f *frame.Frame) outcome {
 		d = in.learn(pc, in.header.src, vid, 0)
 	}
 	in.note(ProbeFDBUpdate, pc.p, f, d)
+	if dst := in.header.dst; dst.IsMulticast() && !dst.IsBroadcast() && !in.multicastRcv(pc, f) {
+		return dropped(DropMulticast)
+	}
 	if state == StateLearning {
 		return dropped(DropLearning)
 	}
@@ -425,6 +440,14 @@ func (in *Input) deliver(pc *portConf, f *frame.Frame) outcome {
 		up = true
 		o = in.flood(pc, f, Broadcast)
 	case dst.IsMulticast():
+		if d := in.restriction(); d.Hit {
+			up = up || d.Host || in.cfg.info.AllMulti
+			if d.Host || in.cfg.info.AllMulti {
+				in.tally.upMulticast++
+			}
+			o = in.multicastFlood(pc, f, &d)
+			break
+		}
 		up = true
 		in.tally.upMulticast++
 		o = in.flood(pc, f, Multicast)

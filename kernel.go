@@ -70,6 +70,11 @@ type rules struct {
 	backupNexthop bool // backup_nhid is known [6.6]
 	maxLearned    bool // fdb_max_learned is known [6.7]
 	localVLAN0    bool // fdb_local_vlan_0 is known [6.18]
+	mcastSources  bool // MDB requests may replace, and name a filter mode, sources and protocol [6.3]
+
+	// Messages of IGMP and MLD go on without what padded their frame. 6.1.192 keeps it,
+	// 6.18 does not; which release between them began is not known.
+	trimsMessages bool
 
 	// Neighbour suppression. ARP probes and the solicitations of duplicate address
 	// detection are announcements, which are not answered, to 6.1.176, 6.12.107 and
@@ -88,6 +93,8 @@ func rulesOf(k Kernel) rules {
 		backupNexthop: since(Linux6_6),
 		maxLearned:    since(Linux6_7),
 		localVLAN0:    since(Linux6_18),
+		mcastSources:  since(Linux6_3),
+		trimsMessages: since(Linux6_18),
 		neighProbes:   since(Linux6_2),
 		neighUnicast:  since(Linux6_15),
 	}

@@ -210,6 +210,12 @@ func (in *Input) fromHost(f *frame.Frame) outcome {
 	case dst.IsBroadcast():
 		return in.flood(nil, f, Broadcast)
 	case dst.IsMulticast():
+		if !in.multicastRcv(nil, f) {
+			return dropped(DropMulticast)
+		}
+		if d := in.restriction(); d.Hit {
+			return in.multicastFlood(nil, f, &d)
+		}
 		return in.flood(nil, f, Multicast)
 	default:
 		if v, ok := in.lookup(dst, in.vid, &in.dst); ok {
@@ -257,6 +263,7 @@ func (in *Input) passFrameUp(f *frame.Frame) {
 		return
 	}
 	in.noteTag(ProbePassUp, nil, tag)
+	in.countMessage(nil)
 	if in.hooks != nil && !in.passes(HookLocalIn, nil, f, tag) {
 		return
 	}

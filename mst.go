@@ -72,7 +72,7 @@ func (d vlanDev) setInstance(msti uint16, s PortState) {
 	g := d.group()
 	g.each(func(v frame.VID) {
 		if d.x.cfg.masters.msti(v) == msti && g.state(v) != s {
-			d.edit().setState(v, s)
+			d.setState(v, s)
 		}
 	})
 }
@@ -97,7 +97,7 @@ func (x *tx) mapVLAN(v frame.VID, msti uint16) {
 	for _, pc := range x.cfg.ports {
 		if pc.vlans.has(v) {
 			d := vlanDev{x, pc.p}
-			d.edit().setState(v, d.inherited(v, msti))
+			d.setState(v, d.inherited(v, msti))
 		}
 	}
 }

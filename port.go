@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/snoop"
 )
 
 // PortConfig is how a port joins. The zero PortConfig is a port as Linux adds it.
@@ -68,11 +69,12 @@ type Port struct {
 	errDown  error
 	queues   []*queue
 	tx       txCounters
-	ended    atomic.Pointer[error] // what ended the cable
-	failing  atomic.Bool           // the cable has ended
-	downs    atomic.Int32          // how many of queues are down
-	evicted  atomic.Uint64         // entries that a limit took from it
-	left     atomic.Bool           // the port has left, or the bridge is closed
+	ended    atomic.Pointer[error]          // what ended the cable
+	failing  atomic.Bool                    // the cable has ended
+	downs    atomic.Int32                   // how many of queues are down
+	mcast    atomic.Pointer[snoop.Counters] // nil before snooping knows the port
+	evicted  atomic.Uint64                  // entries that a limit took from it
+	left     atomic.Bool                    // the port has left, or the bridge is closed
 
 	easy struct {
 		sync.Mutex // guards in, and lets one Receive in at a time
@@ -104,6 +106,7 @@ func (p *Port) Info() PortInfo {
 	i.DesignatedRoot = BridgeID{pc.told.priority, cfg.info.Address}
 	i.DesignatedBridge, i.DesignatedPort = i.DesignatedRoot, pc.told.port
 	i.Failed = p.failure()
+	p.b.snooping.fillPort(p.num, &i)
 	return i
 }
 
@@ -210,7 +213,7 @@ func (x *tx) build(p *Port, c *PortConfig) (*portConf, error) {
 	pc := &portConf{p: p, num: p.num, vlans: new(vlanGroup), info: PortInfo{
 		Name: p.name, Attached: true, No: p.num,
 		Address: c.Address, MTU: c.MTU, Up: !c.Down, Carrier: !c.NoCarrier,
-		Priority: 32, Cost: 100, McastRouter: 1, McastEHTHostsLimit: 512,
+		Priority: 32, Cost: 100, McastEHTHostsLimit: 512,
 	}}
 	i := &pc.info
 	if i.MTU == 0 {

@@ -162,20 +162,27 @@ func (b *Bridge) Tick(now time.Time) {
 	if cfg.info.Up && b.gcAt.Load() <= int64(at) {
 		b.collect(at)
 	}
+	if !cfg.closed {
+		b.snooping.tick(now.Sub(b.start))
+	}
 	b.events.deliver()
 }
 
 // NextTimer says when Tick is to be called next; ok is false while no timer runs.
 func (b *Bridge) NextTimer() (at time.Time, ok bool) {
 	cfg := b.cfg.Load()
-	if !cfg.info.Up || cfg.closed {
+	if cfg.closed {
 		return time.Time{}, false
 	}
-	next := stamp(b.gcAt.Load())
-	if cfg.timerAt != 0 {
-		next = min(next, cfg.timerAt)
+	next := b.snooping.next.Load() // which goes on while the bridge is down
+	if cfg.info.Up {
+		due := stamp(b.gcAt.Load())
+		if cfg.timerAt != 0 {
+			due = min(due, cfg.timerAt)
+		}
+		next = min(next, int64(time.Duration(due)*time.Millisecond))
 	}
-	return b.start.Add(time.Duration(next) * time.Millisecond), true
+	return b.start.Add(time.Duration(next)), next != never
 }
 
 // collect runs the FDB's collector, unless the bridge is down: then nothing ages.

@@ -15,52 +15,58 @@ type Probe uint8
 
 // The probes, in the order in which a frame meets them.
 const (
-	ProbeNone         Probe = iota
-	ProbeHandleFrame        // a frame came in by a port
-	ProbeDevXmit            // a frame came from the host
-	ProbeHook               // a filter was asked: Hook, Filter, Why
-	ProbeIngress            // its VLAN was decided
-	ProbeLocked             // the port is locked: is the source authorised?
-	ProbeFDBDelete          // an entry was evicted, for that of the source: Src, Dev and VID are the entry's, Dst is zero
-	ProbeFDBUpdate          // its source was learned, or not
-	ProbeSuppressARP        // it is an ARP packet, and the bridge may answer it
-	ProbeSuppressND         // it is a neighbour solicitation or advertisement, likewise
-	ProbeARPSend            // the bridge answers it: Src and Dst are the answer's
-	ProbeNDSend             // likewise
-	ProbeForward            // its destination is known: one port
-	ProbeFlood              // it goes to all that want it
-	ProbeDeliver            // a port was passed over
-	ProbeEgress             // a copy leaves by a port, with this tag
-	ProbePushXmit           // its length was held against the port's MTU
-	ProbeXmit               // the cable took it
-	ProbePassUp             // a copy goes to the host
-	ProbeNetifReceive       // the host's cable took it, or the port's own stack did
-	ProbeFree               // the frame, or a copy of it, ended here
+	ProbeNone           Probe = iota
+	ProbeHandleFrame          // a frame came in by a port
+	ProbeDevXmit              // a frame came from the host
+	ProbeHook                 // a filter was asked: Hook, Filter, Why
+	ProbeIngress              // its VLAN was decided
+	ProbeLocked               // the port is locked: is the source authorised?
+	ProbeFDBDelete            // an entry was evicted, for that of the source: Src, Dev and VID are the entry's, Dst is zero
+	ProbeFDBUpdate            // its source was learned, or not
+	ProbeMulticastRcv         // it is a message of a group, or a router's, or malformed: snooping was told
+	ProbeSendQuery            // snooping sends a query because of it, or on its own: Src and Dst are the query's
+	ProbeSuppressARP          // it is an ARP packet, and the bridge may answer it
+	ProbeSuppressND           // it is a neighbour solicitation or advertisement, likewise
+	ProbeARPSend              // the bridge answers it: Src and Dst are the answer's
+	ProbeNDSend               // likewise
+	ProbeForward              // its destination is known: one port
+	ProbeFlood                // it goes to all that want it
+	ProbeMulticastFlood       // it goes to the ports that want its group
+	ProbeDeliver              // a port was passed over
+	ProbeEgress               // a copy leaves by a port, with this tag
+	ProbePushXmit             // its length was held against the port's MTU
+	ProbeXmit                 // the cable took it
+	ProbePassUp               // a copy goes to the host
+	ProbeNetifReceive         // the host's cable took it, or the port's own stack did
+	ProbeFree                 // the frame, or a copy of it, ended here
 	numProbes
 )
 
 var probeNames = [numProbes]string{
-	ProbeNone:         "none",
-	ProbeHandleFrame:  "br_handle_frame",
-	ProbeDevXmit:      "br_dev_xmit",
-	ProbeHook:         "nf_hook",
-	ProbeIngress:      "br_allowed_ingress",
-	ProbeLocked:       "br_handle_frame_finish",
-	ProbeFDBDelete:    "fdb_delete",
-	ProbeFDBUpdate:    "br_fdb_update",
-	ProbeSuppressARP:  "br_do_proxy_suppress_arp",
-	ProbeSuppressND:   "br_do_suppress_nd",
-	ProbeARPSend:      "br_arp_send",
-	ProbeNDSend:       "br_nd_send",
-	ProbeForward:      "br_forward",
-	ProbeFlood:        "br_flood",
-	ProbeDeliver:      "maybe_deliver",
-	ProbeEgress:       "__br_forward",
-	ProbePushXmit:     "br_dev_queue_push_xmit",
-	ProbeXmit:         "dev_queue_xmit",
-	ProbePassUp:       "br_pass_frame_up",
-	ProbeNetifReceive: "netif_receive_skb",
-	ProbeFree:         "kfree_skb",
+	ProbeNone:           "none",
+	ProbeHandleFrame:    "br_handle_frame",
+	ProbeDevXmit:        "br_dev_xmit",
+	ProbeHook:           "nf_hook",
+	ProbeIngress:        "br_allowed_ingress",
+	ProbeLocked:         "br_handle_frame_finish",
+	ProbeFDBDelete:      "fdb_delete",
+	ProbeFDBUpdate:      "br_fdb_update",
+	ProbeMulticastRcv:   "br_multicast_rcv",
+	ProbeSendQuery:      "br_multicast_send_query",
+	ProbeSuppressARP:    "br_do_proxy_suppress_arp",
+	ProbeSuppressND:     "br_do_suppress_nd",
+	ProbeARPSend:        "br_arp_send",
+	ProbeNDSend:         "br_nd_send",
+	ProbeForward:        "br_forward",
+	ProbeFlood:          "br_flood",
+	ProbeMulticastFlood: "br_multicast_flood",
+	ProbeDeliver:        "maybe_deliver",
+	ProbeEgress:         "__br_forward",
+	ProbePushXmit:       "br_dev_queue_push_xmit",
+	ProbeXmit:           "dev_queue_xmit",
+	ProbePassUp:         "br_pass_frame_up",
+	ProbeNetifReceive:   "netif_receive_skb",
+	ProbeFree:           "kfree_skb",
 }
 
 // String is the kernel function's name.
@@ -108,6 +114,14 @@ const (
 	NotMovedSticky       // the entry is on another port and sticky
 	Evicted              // an entry made room at a FDBLimit
 
+	McastReport     // a station joins groups, or says of which sources it wants them
+	McastLeave      // a station leaves a group
+	McastQuery      // a querier asks who is in a group, or in any
+	McastRouterSeen // a multicast router tells of itself
+	McastMalformed  // the bytes are not what they claim
+	McastLimit      // the port may be in no more groups (mcast_max_groups)
+	McastTableFull  // there may be no more groups (mcast_hash_max): snooping has ended
+
 	NeighNotAsked        // no request that the bridge answers
 	NeighFromSuppressing // the ingress port suppresses: nothing is done
 	NeighUnicast         // a unicast request, left to the station that it is for
@@ -124,13 +138,16 @@ const (
 	KnownLocal     // the destination is an address of the bridge
 	UnknownUnicast // the destination is not in the FDB
 	Broadcast
-	Multicast
+	Multicast    // flooded: no group restricts it
+	McastGroup   // to the members of its group, and to routers
+	McastRouters // nobody is in its group: to routers alone
 
 	SkipNoFlood       // unknown unicast, flood off
 	SkipNoMcastFlood  // multicast, mcast_flood off
 	SkipNoBcastFlood  // broadcast, bcast_flood off
 	SkipProxyARP      // proxy_arp: nothing flooded leaves here
 	SkipNeighSuppress // the request was answered, or needs no answer from there
+	SkipSender        // the copy for a station that sent it
 	SkipUndeliverable
 	ToBackup // the port has no carrier, its backup takes over
 	ToTunnel // the tunnel id of the VLAN stands in for the tag
@@ -174,6 +191,13 @@ var decisionWords = [numDecisions]string{
 	NotLearnedState:      "not learned, the port may no longer learn",
 	NotMovedSticky:       "source is sticky on another port",
 	Evicted:              "evicted, FDBLimit is reached",
+	McastReport:          "report of a group",
+	McastLeave:           "leaves a group",
+	McastQuery:           "query for groups",
+	McastRouterSeen:      "multicast router",
+	McastMalformed:       "malformed",
+	McastLimit:           "mcast_max_groups is reached",
+	McastTableFull:       "mcast_hash_max is reached, snooping has ended",
 	NeighNotAsked:        "no request to answer",
 	NeighFromSuppressing: "from a suppressing port, let alone",
 	NeighUnicast:         "unicast request, left to its station",
@@ -190,11 +214,14 @@ var decisionWords = [numDecisions]string{
 	UnknownUnicast:       "unknown unicast",
 	Broadcast:            "broadcast",
 	Multicast:            "multicast",
+	McastGroup:           "to members and routers",
+	McastRouters:         "to routers only",
 	SkipNoFlood:          "passed over: flood off",
 	SkipNoMcastFlood:     "passed over: mcast_flood off",
 	SkipNoBcastFlood:     "passed over: bcast_flood off",
 	SkipProxyARP:         "passed over: proxy_arp",
 	SkipNeighSuppress:    "passed over: neigh_suppress or proxy_arp_wifi",
+	SkipSender:           "passed over: it is from that station",
 	SkipUndeliverable:    "passed over",
 	ToBackup:             "no carrier, the backup port takes over",
 	ToTunnel:             "tunnel of the VLAN",

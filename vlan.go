@@ -55,7 +55,10 @@ type VLANInfo struct {
 	PVID        bool
 	Untagged    bool
 	State       PortState
-	McastRouter int // 1, the default; used once multicast snooping is built
+	McastRouter int // see VLANFilter.SetMcastRouter
+
+	McastGroups    int    // of a port: groups that it is in, while snooping is per VLAN (mcast_n_groups)
+	McastMaxGroups uint32 // likewise, see VLANFilter.SetMcastMaxGroups
 
 	NeighSuppress bool // see VLANFilter.SetNeighSuppress
 
@@ -83,7 +86,6 @@ type vlanPage struct {
 	lets             uint64 // state is FORWARDING or LEARNING
 	neighSuppress    uint64
 	state            [64]PortState
-	mcastRouter      [64]uint8
 	stats            [64]*vlanStats
 }
 
@@ -189,7 +191,6 @@ func (g *vlanGroup) setState(v frame.VID, s PortState) {
 func (g *vlanGroup) insert(v frame.VID, st *vlanStats, s PortState) {
 	p, bit := g.writable(v)
 	p.member |= bit
-	p.mcastRouter[v&63] = 1
 	p.stats[v&63] = st
 	g.count++
 	g.setState(v, s)
@@ -217,7 +218,7 @@ func (g *vlanGroup) info() []VLANInfo {
 		p, bit := g.page(v)
 		i := VLANInfo{
 			VID: v, PVID: g.pvid == v, Untagged: p.untagged&bit != 0,
-			State: p.state[v&63], McastRouter: int(p.mcastRouter[v&63]),
+			State:         p.state[v&63],
 			NeighSuppress: p.neighSuppress&bit != 0,
 		}
 		if st := p.stats[v&63]; st != nil {

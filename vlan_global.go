@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/snoop"
 )
 
 // VLANGlobalInfo is the options of a VLAN that hold for the bridge as a whole
@@ -16,7 +17,7 @@ type VLANGlobalInfo struct {
 	VID  frame.VID
 	MSTI int // the spanning tree instance it is mapped to; 0
 
-	// Multicast snooping is not built yet: these are kept, checked and dumped.
+	// Multicast snooping: these count while BridgeAttrs.McastVLANSnooping is on.
 	McastSnooping              bool          // true
 	McastQuerier               bool          // false
 	McastIGMPVersion           int           // 2
@@ -41,7 +42,7 @@ type VLANGlobalAttrs struct {
 	// in instance 0 too.
 	MSTI *int
 
-	// Multicast snooping is not built yet: these are kept, checked and dumped.
+	// Multicast snooping, see BridgeAttrs: these count while McastVLANSnooping is on.
 	McastSnooping              *bool
 	McastQuerier               *bool
 	McastIGMPVersion           *int // 2, 3
@@ -54,14 +55,6 @@ type VLANGlobalAttrs struct {
 	McastQueryInterval         *time.Duration // held to 1 s to 24 h
 	McastQueryResponseInterval *time.Duration
 	McastStartupQueryInterval  *time.Duration // held to 1 s to 24 h
-}
-
-var defaultVLANGlobal = VLANGlobalInfo{
-	McastSnooping: true, McastIGMPVersion: 2, McastMLDVersion: 1,
-	McastLastMemberCount: 2, McastStartupQueryCount: 2, McastLastMemberInterval: time.Second,
-	McastMembershipInterval: 260 * time.Second, McastQuerierInterval: 255 * time.Second,
-	McastQueryInterval: 125 * time.Second, McastQueryResponseInterval: 10 * time.Second,
-	McastStartupQueryInterval: 31250 * time.Millisecond,
 }
 
 // SetVLANGlobal changes global options of vid, or with end of each VLAN from vid to
@@ -105,7 +98,16 @@ func (b *Bridge) SetVLANGlobal(vid, end frame.VID, a VLANGlobalAttrs) error {
 func (b *Bridge) VLANGlobals() []VLANGlobalInfo {
 	var all []VLANGlobalInfo
 	b.cfg.Load().masters.each(func(v frame.VID, p *masterPage) {
-		all = append(all, p.info(v))
+		all = append(all, VLANGlobalInfo{VID: v, MSTI: int(p.msti[v&63])})
+	})
+	b.snooping.look(func(m *snoop.Machine, _ time.Duration) {
+		for k := range all {
+			o, ok := m.Options(all[k].VID)
+			if !ok {
+				o = snoop.DefaultOptions
+			}
+			all[k].fill(&o)
+		}
 	})
 	return all
 }
@@ -120,22 +122,26 @@ func (a *VLANGlobalAttrs) check() string {
 	return ""
 }
 
+func (i *VLANGlobalInfo) fill(o *snoop.Options) {
+	i.McastSnooping, i.McastQuerier = o.Snooping, o.Querier
+	i.McastIGMPVersion, i.McastMLDVersion = int(o.IGMPVersion), int(o.MLDVersion)
+	i.McastLastMemberCount, i.McastStartupQueryCount = o.LastMemberCount, o.StartupQueryCount
+	i.McastLastMemberInterval, i.McastMembershipInterval = o.LastMemberInterval, o.MembershipInterval
+	i.McastQuerierInterval, i.McastQueryInterval = o.QuerierInterval, o.QueryInterval
+	i.McastQueryResponseInterval, i.McastStartupQueryInterval = o.QueryResponseInterval, o.StartupQueryInterval
+}
+
 func (x *tx) setGlobal(v frame.VID, a *VLANGlobalAttrs) {
-	p, _ := x.editMasters().writable(v)
-	i := p.info(v)
-	put(&i.McastSnooping, a.McastSnooping)
-	put(&i.McastQuerier, a.McastQuerier)
-	put(&i.McastIGMPVersion, a.McastIGMPVersion)
-	put(&i.McastMLDVersion, a.McastMLDVersion)
-	put(&i.McastLastMemberCount, a.McastLastMemberCount)
-	put(&i.McastStartupQueryCount, a.McastStartupQueryCount)
-	put(&i.McastLastMemberInterval, a.McastLastMemberInterval)
-	put(&i.McastMembershipInterval, a.McastMembershipInterval)
-	put(&i.McastQuerierInterval, a.McastQuerierInterval)
-	put(&i.McastQueryInterval, clamp(a.McastQueryInterval, time.Second, 24*time.Hour))
-	put(&i.McastQueryResponseInterval, a.McastQueryResponseInterval)
-	put(&i.McastStartupQueryInterval, clamp(a.McastStartupQueryInterval, time.Second, 24*time.Hour))
-	p.setOptions(v, i)
+	o := mcastAttrs{
+		snooping: a.McastSnooping, querier: a.McastQuerier, igmp: a.McastIGMPVersion, mld: a.McastMLDVersion,
+		lastMemberCount: a.McastLastMemberCount, startupQueryCount: a.McastStartupQueryCount,
+		lastMember: a.McastLastMemberInterval, membership: a.McastMembershipInterval, querierPresent: a.McastQuerierInterval,
+		query: a.McastQueryInterval, response: a.McastQueryResponseInterval, startup: a.McastStartupQueryInterval,
+	}
+	if o != (mcastAttrs{}) {
+		x.snoopVLANs()
+		x.setOptions(v, &o)
+	}
 	if a.MSTI != nil {
 		x.mapVLAN(v, uint16(*a.MSTI))
 	}
@@ -155,7 +161,6 @@ type masterPage struct {
 	members [64]uint16 // how many devices are in the VLAN
 	msti    [64]uint16
 	stats   [64]*vlanStats
-	options [64]*VLANGlobalInfo // without VID and MSTI; nil: the defaults
 }
 
 func (m *vlanMasters) has(v frame.VID) bool {
@@ -192,24 +197,6 @@ func (m *vlanMasters) writable(v frame.VID) (*masterPage, uint64) {
 	return m.pages[i], 1 << (v & 63)
 }
 
-func (p *masterPage) info(v frame.VID) VLANGlobalInfo {
-	i := defaultVLANGlobal
-	if o := p.options[v&63]; o != nil {
-		i = *o
-	}
-	i.VID, i.MSTI = v, int(p.msti[v&63])
-	return i
-}
-
-// setOptions keeps i, unless it says nothing but the defaults.
-func (p *masterPage) setOptions(v frame.VID, i VLANGlobalInfo) {
-	i.VID, i.MSTI = 0, 0
-	p.options[v&63] = nil
-	if i != defaultVLANGlobal {
-		p.options[v&63] = &i
-	}
-}
-
 // editMasters gives the masters to write to: a copy, made once a transaction.
 func (x *tx) editMasters() *vlanMasters {
 	if x.cfg.masters == x.old.masters {
@@ -237,6 +224,7 @@ func (x *tx) leaveVLAN(v frame.VID) {
 	p, bit := x.editMasters().writable(v)
 	if p.members[v&63]--; p.members[v&63] == 0 {
 		p.there &^= bit
-		p.msti[v&63], p.stats[v&63], p.options[v&63] = 0, nil, nil
+		p.msti[v&63], p.stats[v&63] = 0, nil
+		x.snoopVLANGone(v)
 	}
 }

@@ -97,7 +97,9 @@ func (v *VLANFilter) SetState(vid, end frame.VID, s PortState) error {
 			return x.refuse(EBUSY, "the spanning tree instances decide VLAN states")
 		}
 		for i := vid; i <= vl.last(); i++ {
-			d.edit().setState(i, s)
+			if d.group().state(i) != s {
+				d.setState(i, s)
+			}
 		}
 		return nil
 	})
@@ -141,7 +143,12 @@ func (v *VLANFilter) All() []VLANInfo {
 	if g == nil {
 		return nil
 	}
-	return g.info()
+	all, num := g.info(), 0
+	if v.p != nil {
+		num = v.p.num
+	}
+	v.b.snooping.fillVLANs(num, all)
+	return all
 }
 
 // group is the device's VLANs as they are now, nil for a port that has left.
@@ -184,6 +191,12 @@ func (d vlanDev) edit() *vlanGroup {
 	return pc.vlans
 }
 
+// setState sets the state of a VLAN that the device is in.
+func (d vlanDev) setState(v frame.VID, s PortState) {
+	d.edit().setState(v, s)
+	d.x.snoopVLANState(d.p, v, s)
+}
+
 func (d vlanDev) address() frame.MAC {
 	if d.p == nil {
 		return d.x.cfg.info.Address
@@ -207,6 +220,7 @@ func (d vlanDev) add(vid frame.VID, pvid, untagged bool) {
 			st = new(vlanStats)
 		}
 		g.insert(vid, st, d.firstState())
+		d.x.snoopJoin(d.p, vid, d.firstState())
 		d.x.addLocal(d.p, d.address(), vid)
 	}
 	g.setFlags(vid, pvid, untagged)
@@ -217,6 +231,7 @@ func (d vlanDev) del(vid frame.VID) {
 		return
 	}
 	d.edit().remove(vid)
+	d.x.snoopLeave(d.p, vid)
 	d.x.leaveVLAN(vid)
 	d.x.delLocal(d.p, d.address(), vid)
 	if d.p != nil {

@@ -31,7 +31,7 @@ var DefaultOptions = Options{
 	LastMemberCount: 2, StartupQueryCount: 2,
 	LastMemberInterval: time.Second, MembershipInterval: 260 * time.Second,
 	QuerierInterval: 255 * time.Second, QueryInterval: 125 * time.Second,
-	QueryResponseInterval: 10 * time.Second, StartupQueryInterval: 31248 * time.Millisecond,
+	QueryResponseInterval: 10 * time.Second, StartupQueryInterval: 31250 * time.Millisecond,
 }
 
 // context is what is known and set for the whole bridge, or for one VLAN (struct

@@ -29,7 +29,7 @@ func TestStartupQueries(t *testing.T) {
 	b := newBench(t, 2, snoop.Rules{})
 	b.m.SetPortState(1, snoop.Blocking)
 	b.options(func(o *snoop.Options) { o.Querier, o.StartupQueryCount = true, 3 })
-	for i, gap := range []time.Duration{0, 31248, 31248, 125000, 125000} {
+	for i, gap := range []time.Duration{0, 31250, 31250, 125000, 125000} {
 		b.wait(gap * time.Millisecond)
 		assert.ElementsMatch(t, []uint16{0, 2}, b.sent(snoop.IPv4), "query %d", i)
 		b.wait(0)

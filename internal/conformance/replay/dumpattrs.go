@@ -42,6 +42,7 @@ func portTable(p bridge.PortInfo) Attrs {
 		"group_fwd_mask": num(p.GroupFwdMask), "backup_port": word(p.BackupPort),
 		"guard": bit(p.Guard), "root_block": bit(p.RootBlock), "fast_leave": bit(p.FastLeave),
 		"mcast_router": num(p.McastRouter), "mcast_to_unicast": bit(p.McastToUnicast),
+		"mcast_n_groups":   num(p.McastGroups),
 		"mcast_max_groups": num(p.McastMaxGroups), "mcast_eht_hosts_limit": num(p.McastEHTHostsLimit),
 		"proxy_arp_wifi": bit(p.ProxyARPWifi), "neigh_suppress": bit(p.NeighSuppress),
 		"neigh_vlan_suppress": bit(p.NeighVLANSuppress), "vlan_tunnel": bit(p.VLANTunnel),

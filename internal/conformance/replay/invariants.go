@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/ddfb540f/bridge"
@@ -28,11 +29,15 @@ type snapshot struct {
 	ports []bridge.PortStats
 	host  bridge.HostStats
 	vlans [][]bridge.VLANInfo
+	mdb   []string
 }
 
 func (r *run) snapshot() snapshot {
 	s := snapshot{fdb: slices.Collect(r.b.FDB().All()), host: r.b.Stats()}
 	s.vlans = append(s.vlans, r.b.VLANs().All())
+	for _, e := range r.b.MDB() {
+		s.mdb = append(s.mdb, fmt.Sprint(e))
+	}
 	for _, d := range r.devs {
 		s.ports = append(s.ports, d.port.Stats())
 		s.vlans = append(s.vlans, d.port.VLANs().All())
@@ -41,7 +46,7 @@ func (r *run) snapshot() snapshot {
 }
 
 func (s snapshot) equal(o snapshot) bool {
-	return s.host == o.host && slices.Equal(s.fdb, o.fdb) && slices.Equal(s.ports, o.ports) &&
+	return s.host == o.host && slices.Equal(s.mdb, o.mdb) && slices.Equal(s.fdb, o.fdb) && slices.Equal(s.ports, o.ports) &&
 		slices.EqualFunc(s.vlans, o.vlans, slices.Equal[[]bridge.VLANInfo])
 }
 

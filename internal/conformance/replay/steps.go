@@ -127,6 +127,12 @@ func (r *run) vlanSet(t *Step) error {
 	if v, ok := t.Attrs["neigh_suppress"]; ok && len(t.Attrs) == 1 && t.State == nil {
 		return r.filter(t.Port).SetNeighSuppress(frame.VID(t.VID), frame.VID(t.VIDEnd), v.Num != 0)
 	}
+	if v, ok := t.Attrs["mcast_router"]; ok && len(t.Attrs) == 1 && t.State == nil {
+		return r.filter(t.Port).SetMcastRouter(frame.VID(t.VID), frame.VID(t.VIDEnd), int(v.Num))
+	}
+	if v, ok := t.Attrs["mcast_max_groups"]; ok && len(t.Attrs) == 1 && t.State == nil {
+		return r.filter(t.Port).SetMcastMaxGroups(frame.VID(t.VID), frame.VID(t.VIDEnd), uint32(v.Num))
+	}
 	if len(t.Attrs) > 0 {
 		return unsupported(t.Op, t.Attrs)
 	}

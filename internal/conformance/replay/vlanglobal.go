@@ -57,8 +57,7 @@ func globalTable(v bridge.VLANGlobalInfo) Attrs {
 	}
 }
 
-// dumpVLANGlobal compares VLANs and options. A querier or a router port is a
-// difference: the library has none.
+// dumpVLANGlobal compares VLANs, options, queriers and router ports.
 func (r *run) dumpVLANGlobal(t *Step) error {
 	var want, came []string
 	got := map[uint16]Attrs{}
@@ -76,8 +75,12 @@ func (r *run) dumpVLANGlobal(t *Step) error {
 		if err := diffAttrs(fmt.Sprint("VLAN ", v.VID), v.Options, got[v.VID]); err != nil {
 			return err
 		}
-		if n, m := len(v.Querier), len(v.RouterPorts); n > 0 || m > 0 {
-			return unsupported(t.Op, fmt.Sprintf("with a querier (%d values) or router ports (%d) of VLAN %d", n, m, v.VID))
+		where := fmt.Sprintf("VLAN %d ", v.VID)
+		if err := r.diffQuerier(where, v.VID, v.Querier); err != nil {
+			return err
+		}
+		if err := r.diffRouters(where, v.VID, v.RouterPorts); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -1,0 +1,234 @@
+package bridge
+
+import (
+	"errors"
+
+	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/snoop"
+)
+
+// What multicast snooping does with a frame on its way.
+
+// multicastRcv has a multicast frame looked at, and what it says of groups and
+// routers taken in, before it goes on (br_multicast_rcv). It is false if the frame is
+// to be dropped. pc is nil for what the host sends. Only snooping makes in.packet hold.
+func (in *Input) multicastRcv(pc *portConf, f *frame.Frame) bool {
+	s := &in.b.snooping
+	if !s.view.On() {
+		return true
+	}
+	p := &in.packet
+	in.snooped = true
+	if s.view.Parse(f, in.vid, p) != nil {
+		if in.dry == nil && s.m.StatsOn() {
+			in.b.mcastCounters(pc.port()).CountError(p)
+		}
+		in.note(ProbeMulticastRcv, pc.port(), f, McastMalformed)
+		return false
+	}
+	if !p.Control() {
+		return true
+	}
+	var num uint16
+	if pc != nil {
+		num = uint16(pc.num)
+	}
+	var err error
+	if in.dry != nil {
+		err = s.check(num, in.vid, p)
+	} else {
+		var qs []query
+		qs, err = s.handle(in.now, num, in.vid, p)
+		for i := range qs {
+			in.emitQuery(&qs[i], true)
+		}
+	}
+	in.note(ProbeMulticastRcv, pc.port(), f, heard(p.Kind, err))
+	if err == nil && p.Message() && in.cfg.rules.trimsMessages {
+		f.Data = f.Data[:len(f.Data)-p.Padding]
+		in.views[in.firstView].Data = f.Data
+	}
+	return err == nil
+}
+
+// heard is the decision that stands for a message and what became of it.
+func heard(k snoop.Kind, err error) Decision {
+	switch {
+	case errors.Is(err, snoop.ErrHashFull):
+		return McastTableFull
+	case errors.Is(err, snoop.ErrTooManyGroups):
+		return McastLimit
+	case err != nil:
+		return McastMalformed
+	case k == snoop.KindQuery:
+		return McastQuery
+	case k == snoop.KindLeave:
+		return McastLeave
+	case k == snoop.KindRouter:
+		return McastRouterSeen
+	}
+	return McastReport
+}
+
+// restriction says whether groups keep a multicast frame from ports, and to which it
+// goes then.
+func (in *Input) restriction() (d snoop.Decision) {
+	if in.snooped {
+		d = in.b.snooping.view.Decide(&in.packet, in.vid)
+	}
+	return d
+}
+
+// multicastFlood sends a frame to the ports where its group is wanted, and where
+// routers are (br_multicast_flood). The flood flags do not matter.
+func (in *Input) multicastFlood(from *portConf, f *frame.Frame, d *snoop.Decision) outcome {
+	how := McastGroup
+	if d.Group == nil {
+		how = McastRouters
+	}
+	in.note(ProbeMulticastFlood, in.port, f, how)
+	o := dropped(DropNoTXTarget)
+	for t, ok := d.Next(); ok; t, ok = d.Next() {
+		if int(t.Port) >= len(in.cfg.byNum) || in.cfg.byNum[t.Port] == nil {
+			continue // it came after this configuration, or goes
+		}
+		to := in.cfg.byNum[t.Port]
+		if why := in.shouldDeliver(from, to); why != NotDropped {
+			in.noteReason(ProbeDeliver, to.p, f, SkipUndeliverable, why)
+			continue
+		}
+		if t.MAC.IsZero() {
+			in.countMessage(to.p)
+			in.egress(to, f)
+		} else if to == from && t.MAC == in.header.src {
+			in.note(ProbeDeliver, to.p, f, SkipSender)
+			continue
+		} else {
+			in.toStation(to, f, t.MAC)
+		}
+		o = used()
+	}
+	return o
+}
+
+// toStation sends a copy of a frame to one station in place of the group
+// (mcast_to_unicast): the copy is the only one whose bytes differ.
+func (in *Input) toStation(to *portConf, f *frame.Frame, mac frame.MAC) {
+	asked, group := *f, in.header.dst
+	start := len(in.pushed)
+	in.pushed = append(in.pushed, f.Data...)
+	g := asked
+	g.Data = in.pushed[start:len(in.pushed):len(in.pushed)]
+	copy(g.Data, mac[:])
+	in.header.dst = mac
+	in.egress(to, in.enter(&g))
+	in.header.dst = group
+	if in.crowded() {
+		in.spill()
+	}
+	in.enter(&asked)
+}
+
+// Bounds of what a batch gathers before it is written: a frame leaves once for each
+// station of its group, and of those there may be any number.
+const (
+	spillViews = 1 << 14
+	spillBytes = 1 << 20
+)
+
+func (in *Input) crowded() bool { return len(in.views) > spillViews || len(in.pushed) > spillBytes }
+
+// spill writes what the batch has gathered so far.
+func (in *Input) spill() {
+	if in.dry != nil {
+		in.dry.out = in.gather(in.dry.out)
+	} else {
+		in.flush()
+	}
+	in.fin.reset()
+	clear(in.views)
+	in.views, in.firstView, in.pushed = in.views[:0], 0, nil
+}
+
+// countMessage counts a group message that leaves by a port, nil being the host
+// (br_multicast_count).
+func (in *Input) countMessage(p *Port) {
+	if in.snooped && in.dry == nil && in.packet.Message() && in.b.snooping.m.StatsOn() {
+		in.b.mcastCounters(p).Count(&in.packet, snoop.Sent)
+	}
+}
+
+// mcastCounters are a port's, or those of the bridge for nil.
+func (b *Bridge) mcastCounters(p *Port) *snoop.Counters {
+	if p == nil {
+		return b.snooping.m.Counters(0)
+	}
+	if c := p.mcast.Load(); c != nil {
+		return c
+	}
+	return new(snoop.Counters) // it is being added
+}
+
+// sendQueries is a batch of the bridge's own, of queries that no frame has caused.
+func (in *Input) sendQueries(qs []query) {
+	in.begin(0)
+	defer in.end()
+	in.adopt(in.b.cfg.Load())
+	if !in.cfg.closed {
+		for i := range qs {
+			in.emitQuery(&qs[i], false)
+		}
+	}
+	in.flush()
+}
+
+// emitQuery puts a query in the vector of a port, or of the host
+// (__br_multicast_send_query): with the tag of its VLAN unless the device is an
+// untagged member, in any state. One that is longer than the MTU is not made. meanwhile:
+// a frame is under way, and comes behind it.
+func (in *Input) emitQuery(q *query, meanwhile bool) {
+	cfg := in.cfg
+	var pc *portConf
+	g, mtu := cfg.self, cfg.info.MTU
+	if q.port != 0 {
+		if int(q.port) >= len(cfg.byNum) || cfg.byNum[q.port] == nil {
+			return
+		}
+		pc = cfg.byNum[q.port]
+		g, mtu = pc.vlans, min(mtu, pc.mtu)
+	}
+	if len(q.data) > mtu {
+		return
+	}
+	f := frame.Frame{Data: q.data}
+	if q.vid != 0 && !g.untagged(q.vid) {
+		f.Tag = frame.Tag{TPID: cfg.info.VLANProtocol}.WithVID(q.vid)
+	}
+	var asked frame.Frame
+	if meanwhile {
+		asked = in.views[in.firstView]
+	}
+	header, vid := in.header, in.vid
+	in.header.src, in.header.dst, in.vid = f.Src(), f.Dst(), q.vid
+	in.note(ProbeSendQuery, pc.port(), &f, NoDecision)
+	in.putQuery(pc, in.enter(&f))
+	if in.header, in.vid = header, vid; meanwhile {
+		in.enter(&asked)
+	}
+}
+
+// putQuery has the query pass the one point that it passes.
+func (in *Input) putQuery(pc *portConf, f *frame.Frame) {
+	if pc == nil {
+		in.put(fdbSelf, nil, in.firstView)
+		return
+	}
+	if in.hooks != nil && !in.passes(HookLocalOut, pc.p, f, f.Tag) {
+		return
+	}
+	if why := pc.forwardable(f); why != NotDropped {
+		in.notForwardable(pc, f, why)
+		return
+	}
+	in.put(pc.num, pc.p, in.firstView)
+}

@@ -1,0 +1,206 @@
+package bridge
+
+import (
+	"math"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/snoop"
+)
+
+// Multicast snooping is a machine of its own, package snoop. Here is what plugs it
+// into the bridge:
+//
+//	frames      snoopframe.go   View without a lock; group messages go to the Machine
+//	settings    snoopconf.go    a change tells the Machine what it did, once it holds
+//	requests    mdb.go          entries, and what there is to be seen
+//	time        Tick, NextTimer
+//	queries     sendQueries, and what the bridge sends because of a frame (emitQuery)
+//	events      notify
+//
+// The settings of snooping are the Machine's: nobody else keeps them.
+
+// snooping is the machine of a bridge, and its lock.
+type snooping struct {
+	b    *Bridge
+	view *snoop.View
+	next atomic.Int64 // when the machine's first timer is due, ns since New; never: none runs
+	in   *Input       // of sendQueries
+
+	mu      sync.Mutex // guards the rest. Nothing is called under it that could call the bridge
+	m       *snoop.Machine
+	now     time.Duration // the latest moment that the machine was told
+	source  snoop.Source
+	ports   []*Port // by number
+	vlans   bool    // the machine is told of VLANs: not before one has settings of its own
+	queued  []query // made, and not yet sent
+	sending bool    // somebody sends what was queued
+}
+
+// query is a query that the bridge is to send.
+type query struct {
+	port uint16 // 0: to the host
+	vid  frame.VID
+	data []byte
+}
+
+const never = math.MaxInt64
+
+func (s *snooping) init(b *Bridge, rules snoop.Rules, seed uint64) {
+	s.b = b
+	s.m = snoop.New(snoop.Config{Rules: rules, Seed: seed, Send: s.send, Notify: s.notify})
+	s.view = s.m.View()
+	o := snoop.DefaultOptions
+	o.Snooping = false // our default, not Linux's
+	_ = s.m.SetOptions(0, 0, o)
+	s.next.Store(never)
+	s.in = b.host.input()
+}
+
+// send queues a query; it is the machine's, and runs under the lock.
+func (s *snooping) send(q snoop.Query) {
+	s.queued = append(s.queued, query{q.Port, q.VID, slices.Clone(q.Data)})
+}
+
+// notify posts an event; it is the machine's, and runs under the lock.
+func (s *snooping) notify(e snoop.Event) {
+	if !s.b.events.watched() {
+		return
+	}
+	out := Event{Port: s.portName(e.Port), VID: e.VID}
+	switch e.Kind {
+	case snoop.MemberChanged, snoop.MemberRemoved:
+		out.Kind, out.MDB = EventMDBAdd, new(s.entry(&e.Member))
+		if e.Kind == snoop.MemberRemoved {
+			out.Kind = EventMDBDelete
+		}
+	case snoop.RouterAdded:
+		out.Kind = EventRouterAdd
+	case snoop.RouterRemoved:
+		out.Kind = EventRouterRemove
+	case snoop.SnoopingEnded:
+		out.Kind = EventSnoopingEnded
+	}
+	s.b.events.post(out)
+}
+
+// portName names a port by its number, "" for the bridge itself. s.mu must be held.
+func (s *snooping) portName(num uint16) string {
+	if int(num) < len(s.ports) && s.ports[num] != nil {
+		return s.ports[num].name
+	}
+	return ""
+}
+
+// with runs fn on the machine. now is a moment since New; the machine's time does not
+// go back.
+func (s *snooping) with(now time.Duration, fn func(m *snoop.Machine, now time.Duration)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now = max(s.now, now)
+	fn(s.m, s.now)
+	s.rearm()
+}
+
+// rearm has Serve look again if the first timer is due earlier than it was. s.mu must
+// be held.
+func (s *snooping) rearm() {
+	next := int64(never)
+	if at, ok := s.m.NextTimer(); ok {
+		next = int64(at)
+	}
+	if old := s.next.Swap(next); next < old {
+		s.b.poke()
+	}
+}
+
+// look runs fn, which changes nothing, on the machine.
+func (s *snooping) look(fn func(m *snoop.Machine, now time.Duration)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fn(s.m, max(s.now, s.b.since()))
+}
+
+// since is the time since New.
+func (b *Bridge) since() time.Duration { return max(b.clock().Sub(b.start), 0) }
+
+// handle is what a frame's message does, and the queries that are to be sent before
+// the frame goes on.
+func (s *snooping) handle(at stamp, port uint16, vid frame.VID, p *snoop.Packet) (qs []query, err error) {
+	s.with(time.Duration(at)*time.Millisecond, func(m *snoop.Machine, now time.Duration) {
+		err = m.Handle(now, port, vid, p)
+		qs, s.queued = s.queued, nil
+	})
+	return qs, err
+}
+
+func (s *snooping) check(port uint16, vid frame.VID, p *snoop.Packet) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m.Check(port, vid, p)
+}
+
+// tick runs the timers that are due.
+func (s *snooping) tick(now time.Duration) {
+	if s.next.Load() > int64(now) {
+		return
+	}
+	s.with(now, func(m *snoop.Machine, now time.Duration) { m.Tick(now) })
+	s.b.sendQueries()
+}
+
+// sendQueries sends what is queued, unless another call is at it, which then sends
+// these queries too.
+func (b *Bridge) sendQueries() {
+	s := &b.snooping
+	for {
+		s.mu.Lock()
+		qs, mine := s.queued, !s.sending && len(s.queued) > 0
+		if mine {
+			s.queued, s.sending = nil, true
+		}
+		s.mu.Unlock()
+		if !mine {
+			return
+		}
+		s.sendAll(qs)
+	}
+}
+
+// sendAll sends queries in batches of their own.
+func (s *snooping) sendAll(qs []query) {
+	defer func() { // also if a driver ends the goroutine
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.sending = false
+	}()
+	for part := range slices.Chunk(qs, batchSize) {
+		s.in.sendQueries(part)
+	}
+}
+
+// SetQuerySource says from which addresses queries come: ip4, which McastQueryUseIfaddr
+// has used, and ip6, a link-local one, without which there are no MLD queries and the
+// bridge is no querier for IPv6. Linux takes those of the bridge's own device. The zero
+// Addr is none, as it is at first. EINVAL: ip4 is not IPv4, or ip6 not link-local IPv6.
+func (b *Bridge) SetQuerySource(ip4, ip6 netip.Addr) error {
+	return b.change("set query source", b.name, func(x *tx) error {
+		switch {
+		case ip4.IsValid() && !ip4.Is4():
+			return x.refuse(EINVAL, "not an IPv4 address")
+		case ip6.IsValid() && !(ip6.Is6() && ip6.IsLinkLocalUnicast()):
+			return x.refuse(EINVAL, "not a link-local IPv6 address")
+		}
+		x.snoop(func(m *snoop.Machine, _ time.Duration) {
+			s := &x.b.snooping
+			s.source.IPv4, _ = snoop.AddrOf(ip4)
+			s.source.IPv6, _ = snoop.AddrOf(ip6)
+			m.SetSource(s.source)
+		})
+		return nil
+	})
+}
