@@ -25,10 +25,13 @@
 //     port lets only known sources in. The source is learned (fdb_learn.go): before
 //     any decision where the frame goes.
 //     A request for the address of a neighbour may be answered here, out of the port
-//     that it came in by (neigh.go); it goes on all the same.
+//     that it came in by (neigh.go); it goes on all the same. With snooping on, what a
+//     multicast frame says of groups and routers is taken in (snoopframe.go), and a
+//     malformed one is dropped.
 //  4. The destination is looked up (fdb.go). Known: br_forward, to one port. An
 //     address of the bridge: only up to the host. Unknown, broadcast, multicast:
-//     br_flood, to every port that wants it, the newest first (flood.go).
+//     br_flood, to every port that wants it, the newest first (flood.go). A group that
+//     snooping restricts: br_multicast_flood, to its members and to routers.
 //  5. should_deliver asks whether the frame may leave by a port: not back where it
 //     came from, port FORWARDING, in the VLAN, not isolated (forward.go).
 //  6. __br_forward gives the copy its tag, br_dev_queue_push_xmit holds it against
@@ -51,7 +54,8 @@
 //
 // # Concurrency
 //
-// Frames take no lock to be decided. The configuration is a value behind one
+// Frames take no lock to be decided, but for messages of IGMP and MLD, which take that of
+// the snooping machine ([github.com/ddfb540f/bridge/snoop]). The configuration is a value behind one
 // pointer, loaded for each frame; a change builds the next value, publishes it,
 // waits until no batch runs under the old one, and purges. When a configuration
 // call returns it is over: after [Bridge.RemovePort] the port's cable is written to
@@ -73,13 +77,13 @@
 //
 // Modelled: the receive path with VLAN filtering (802.1Q and 802.1ad), spanning tree
 // instances whose states somebody sets (MST), all port flags of the datapath, proxy ARP
-// and neighbour suppression, the FDB with its requests, flushes, ageing and local
+// and neighbour suppression, multicast snooping with querier and MDB, the FDB with its requests, flushes, ageing and local
 // entries, link states, MTUs, address selection, the bridge's own device, backup ports,
 // VLAN tunnels, the five netfilter points, and the errors Linux answers.
 // [Config.Kernel] chooses a release where they differ.
 //
-// Not yet: multicast snooping and the MDB, the spanning tree. Their settings are kept,
-// checked and dumped, and say so in their comments.
+// Not yet: the spanning tree. Its settings are kept, checked and dumped, and say so in
+// their comments.
 // Never: what the kernel does before and behind the bridge, such as tc, XDP, and
 // VLAN devices on a port. docs/differences.md has the list, docs/conformance.md the
 // figures.

@@ -407,7 +407,7 @@ func (in *Input) handleFrameFinish(pc *portConf, f *frame.Frame) outcome {
 // authorised says whether a locked port lets the frame in: its source must have an
 // entry for this port. EAPOL passes, so that a station can become authorised.
 func (in *Input) authorised(pc *portConf, f *frame.Frame) bool {
-	if f.Type() == frame.TypePAE {
+	if f.Type() == frame.TypePAE && in.cfg.rules.lockedEAPOL {
 		in.note(ProbeLocked, pc.p, f, LockedEAPOL)
 		return true
 	}

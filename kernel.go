@@ -65,6 +65,7 @@ func ParseKernel(release string) (Kernel, error) {
 // show for MAB; only an unknown option bit, or option of a VLAN, is refused.
 type rules struct {
 	mab           bool // MAB is known [6.2]
+	lockedEAPOL   bool // EAPOL passes a locked port; 6.1.192 was recorded dropping it, later releases let it in
 	maxGroups     bool // mcast_max_groups is known [6.3]
 	neighVLAN     bool // neigh_vlan_suppress is known [6.4]
 	backupNexthop bool // backup_nhid is known [6.6]
@@ -88,6 +89,7 @@ func rulesOf(k Kernel) rules {
 	since := func(r Kernel) bool { return k == KernelNewest || k >= r }
 	return rules{
 		mab:           since(Linux6_2),
+		lockedEAPOL:   since(Linux6_2),
 		maxGroups:     since(Linux6_3),
 		neighVLAN:     since(Linux6_4),
 		backupNexthop: since(Linux6_6),

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"reflect"
 	"testing"
@@ -24,6 +25,33 @@ var releaseRules = map[string]struct {
 		assert.Equal(t, noted, e.Locked)
 		assert.Equal(t, noted, p.Info().MAB)
 		return noted
+	}},
+	"lockedEAPOL": {Linux6_2, func(t *testing.T, b *Bridge, p *Port) bool {
+		require.NoError(t, p.Set(PortAttrs{Locked: new(true)}))
+		eapol := learnFrame(testMAC(1))
+		eapol.Data = append(eapol.Data[:12:12], 0x88, 0x8e)
+		require.NoError(t, p.Receive(eapol))
+		_, learned := b.FDB().Lookup(testMAC(1), 0)
+		return learned
+	}},
+	"mcastSources": {Linux6_3, func(t *testing.T, b *Bridge, p *Port) bool {
+		require.NoError(t, b.Set(BridgeAttrs{McastSnooping: new(true)}))
+		r := MDBRequest{Port: p, Group: netip.MustParseAddr("239.1.1.1"), Mode: MDBInclude, Sources: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
+		err := b.AddMDB(r)
+		if err != nil {
+			assert.ErrorIs(t, err, EINVAL)
+		}
+		assert.Equal(t, err == nil, len(b.MDB()) > 0)
+		return err == nil
+	}},
+	"trimsMessages": {Linux6_18, func(t *testing.T, b *Bridge, p *Port) bool {
+		require.NoError(t, b.Set(BridgeAttrs{McastSnooping: new(true)}))
+		q := testPort(t, b, "q", PortConfig{})
+		f := igmpReport(testMAC(1), [4]byte{239, 1, 1, 1})
+		f.Data = append(f.Data, make([]byte, 14)...)
+		require.NoError(t, p.Receive(f))
+		assert.Len(t, b.MDB(), 1)
+		return q.Stats().TxBytes == uint64(len(f.Data)-14)
 	}},
 	"maxGroups": {Linux6_3, func(t *testing.T, b *Bridge, p *Port) bool {
 		require.NoError(t, p.Set(PortAttrs{McastMaxGroups: new(uint32(7))}))
@@ -71,6 +99,17 @@ func answersARP(t *testing.T, b *Bridge, p *Port, to frame.MAC, from [4]byte) bo
 	d = append(append(append(d, src[:]...), from[:]...), 0, 0, 0, 0, 0, 0, 192, 0, 2, 9)
 	require.NoError(t, p.Receive(frame.Frame{Data: d}))
 	return p.Stats().TxPackets > 0
+}
+
+// igmpReport is a report of IGMPv2 with Router Alert.
+func igmpReport(from frame.MAC, group [4]byte) frame.Frame {
+	d := append([]byte{0x01, 0x00, 0x5e, group[1] & 0x7f, group[2], group[3]}, from[:]...)
+	d = append(d, 0x08, 0, 0x46, 0xc0, 0, 32, 0, 0, 0, 0, 1, 2, 0, 0, 192, 0, 2, 1)
+	d = append(append(d, group[:]...), 0x94, 4, 0, 0)
+	binary.BigEndian.PutUint16(d[24:], frame.Checksum(d[14:], 0))
+	d = append(append(d, 0x16, 0, 0, 0), group[:]...)
+	binary.BigEndian.PutUint16(d[40:], frame.Checksum(d[38:], 0))
+	return frame.Frame{Data: d}
 }
 
 // Every field of rules is a rule in the table, and no rule is without a field.

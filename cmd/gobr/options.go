@@ -86,7 +86,7 @@ func parseRun(args []string) (options, error) {
 	if p.fs.NArg() > 0 {
 		return options{}, fmt.Errorf("%q is no flag; ports are named with --tap, --raw and --qemu", p.fs.Arg(0))
 	}
-	for _, step := range []func() error{p.checkBridge, p.checkPorts, p.apply, p.checkVLANs, p.checkBackups} {
+	for _, step := range []func() error{p.checkBridge, p.checkPorts, p.apply, p.checkVLANs, p.checkSnooping, p.checkBackups} {
 		if err := step(); err != nil {
 			return options{}, err
 		}
@@ -103,6 +103,8 @@ func (p *parser) define() {
 	fs.StringVar(&p.groupMask, "group-fwd-mask", "0", "")
 	fs.BoolVar(&o.cfg.VLANFiltering, "vlan-filtering", false, "")
 	fs.IntVar(&p.pvid, "vlan-default-pvid", 1, "")
+	fs.BoolVar(&o.cfg.McastSnooping, "mcast-snooping", false, "")
+	fs.BoolVar(&o.cfg.McastQuerier, "mcast-querier", false, "")
 	fs.BoolVar(&o.reattach, "reattach", false, "")
 	fs.BoolVar(&o.trace, "trace", false, "")
 	fs.Func("address", "", func(text string) (err error) {
@@ -257,6 +259,19 @@ func (p *parser) checkVLANs() error {
 		default:
 			set["vlan-filtering"], p.o.cfg.VLANFiltering = true, true
 		}
+	}
+	return nil
+}
+
+// checkSnooping turns snooping on where a querier is asked for: without it there is none.
+func (p *parser) checkSnooping() error {
+	set := map[string]bool{}
+	p.fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
+	if p.o.cfg.McastQuerier {
+		if set["mcast-snooping"] && !p.o.cfg.McastSnooping {
+			return errors.New("--mcast-querier: it has no effect with --mcast-snooping=false")
+		}
+		p.o.cfg.McastSnooping = true
 	}
 	return nil
 }

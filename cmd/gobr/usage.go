@@ -47,6 +47,10 @@ The bridge:
   --vlan-protocol P    802.1Q or 802.1ad (802.1Q)
   --vlan-default-pvid VID
                        the VLAN of ports without --vlan, 0 is none (1)
+  --mcast-snooping     multicast goes where IGMP and MLD say that it is wanted, once there
+                       is a querier
+  --mcast-querier      send IGMP queries while nobody else does. It turns
+                       --mcast-snooping on
   --trace              print every step of every frame
 
 ADDRESS[,OPTION...] of --qemu is one of these. A comma in PATH is written twice
@@ -76,6 +80,9 @@ left out: on
   learning=B flood=B mcast_flood=B bcast_flood=B hairpin=B isolated=B locked=B mab=B
   proxy_arp=B state=WORD|0..4 priority=0..63 cost=1..65535 group_fwd_mask=MASK
   backup_port=PORT
+with effect while --mcast-snooping is on:
+  fastleave=B mcast_fast_leave=B mcast_router=0..3 mcast_to_unicast=B
+  mcast_max_groups=N
 and gobr's own:
   up=B         bring the interface up (--raw: off, else: on)
   mtu=BYTES    with --tap and --qemu, in place of --mtu
@@ -99,8 +106,7 @@ gratuitous ARP and unsolicited neighbour advertisements do not leave by the port
   neigh_suppress=B neigh_vlan_suppress=B
   proxy_arp_wifi=B (while a port suppresses)
 Taken, and without effect yet:
-  guard=B root_block=B fastleave=B mcast_fast_leave=B mcast_router=0..3
-  mcast_to_unicast=B mcast_max_groups=N vlan_tunnel=B backup_nhid=N
+  guard=B root_block=B vlan_tunnel=B backup_nhid=N
 
 VLANS is one of
   access:VID                   that VLAN alone, untagged
