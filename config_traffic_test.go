@@ -31,7 +31,7 @@ func (tr *traffic) prepare(s *session, seed uint64) {
 	for from := range tr.frames {
 		for len(tr.frames[from]) < 60 {
 			f := maker.frame(from)
-			if n := len(f.Data); f.Owed.None() && n >= 40 {
+			if n := len(f.Data); f.Owed.None() && n >= 40 && f.Type() == testProto { // none that could lose its end
 				f.Data[n-2], f.Data[n-1] = byte(from), byte(len(tr.frames[from]))
 				tr.frames[from] = append(tr.frames[from], f)
 			}
@@ -50,8 +50,8 @@ func (tr *traffic) see(dev string, fs []frame.Frame) {
 	}
 	for i := range fs {
 		wire := fs[i].AppendWire(nil)
-		if isAnswer(wire) {
-			continue // of whose frame it does not tell
+		if isAnswer(wire) || isQueryOf(wire, v.info.Address) {
+			continue // the bridge's own, or an answer, of whose frame it does not tell
 		}
 		from, k := int(wire[len(wire)-2]), int(wire[len(wire)-1])
 		name := ""

@@ -136,7 +136,7 @@ func newSession(t testing.TB, b []byte, watch func(dev string, fs []frame.Frame)
 		Clock: s.clock.now, Seed: 1, FDBLimit: s.limit, Kernel: bridge.Kernel(s.n(int(bridge.Linux6_18) + 1)),
 		VLANFiltering: s.yes(), VLANProtocol: among(s.script, frame.TypeDot1Q, frame.TypeDot1AD),
 		VLANDefaultPVID: new(among[frame.VID](s.script, 1, 0, 5)), MSTEnabled: s.n(6) == 5, Down: s.n(8) == 7,
-		Host: s.table, WireMode: s.n(4) == 3,
+		Host: s.table, WireMode: s.n(4) == 3, McastSnooping: s.yes(), McastQuerier: s.yes(),
 	}
 	var err error
 	s.b, err = bridge.New(c)
@@ -173,8 +173,7 @@ func (s *session) step() {
 	}
 	out := s.log.take()
 	s.tunnels = nil
-	speaks := before.info.STPState != 0 || after.info.STPState != 0 || before.info.McastSnooping || after.info.McastSnooping
-	s.hold(len(out) == 0 || speaks, "a bridge without protocols said something: %v", brief(out))
+	s.queriesOnly(out, before, after)
 	s.tables(after)
 	s.ledgers()
 }
@@ -229,7 +228,7 @@ func (s *session) filter() *bridge.VLANFilter {
 
 // configure makes one configuration call. partly: an error may leave a part done.
 func (s *session) configure() (what string, partly bool, err error) {
-	switch s.n(28) {
+	switch s.n(32) {
 	case 0, 1:
 		i := s.n(fuzzPorts)
 		if s.slots[i].there && s.n(3) == 0 {
@@ -278,10 +277,11 @@ func (s *session) configure() (what string, partly bool, err error) {
 		return fmt.Sprint("fail over ", p.Name(), " to ", q.Name(), up), false, p.SetLink(up, !up)
 	case 23, 24, 25, 26:
 		return s.options()
+	case 27, 28, 29:
+		return s.mcast()
 	default:
 		d := among(s.script, time.Millisecond, 100*time.Millisecond, time.Second, 20*time.Second, 400*time.Second)
-		s.clock.add(d)
-		s.b.Tick(s.clock.now())
+		s.later(d)
 		return fmt.Sprint("later by ", d), false, nil
 	}
 }

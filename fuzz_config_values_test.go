@@ -45,7 +45,9 @@ func (s *session) duration() *time.Duration {
 func (s *session) bridgeAttrs() (a bridge.BridgeAttrs) {
 	on := func() *bool { return new(s.yes()) }
 	for range 1 + s.n(2) {
-		switch s.n(28) {
+		switch s.n(32) {
+		case 28, 29, 30, 31:
+			s.mcastAttrs(&a)
 		case 0, 1, 2:
 			a.VLANFiltering = on()
 		case 3:
@@ -104,7 +106,7 @@ func (s *session) bridgeAttrs() (a bridge.BridgeAttrs) {
 func (s *session) portAttrs() (a bridge.PortAttrs) {
 	on := func() *bool { return new(s.yes()) }
 	for range 1 + s.n(2) {
-		switch s.n(27) {
+		switch s.n(30) {
 		case 0:
 			a.State = new(s.state())
 		case 1:
@@ -151,8 +153,10 @@ func (s *session) portAttrs() (a bridge.PortAttrs) {
 			a.BackupNexthopID = new(uint32(s.n(3)))
 		case 25:
 			a.NeighSuppress = new(true)
-		default:
+		case 26:
 			a.VLANTunnel = on()
+		default:
+			s.mcastPortAttrs(&a)
 		}
 	}
 	return a
@@ -217,6 +221,9 @@ func (s *session) frame(from int) frame.Frame {
 		return frame.Frame{Data: etherN(dst, src, frame.HeaderLen).Data[:size]}
 	}
 	f := etherN(dst, src, size)
+	if s.n(4) == 0 {
+		f = s.groupFrame()
+	}
 	switch s.n(10) {
 	case 9, 8:
 		f = s.request(dst, src)

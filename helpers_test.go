@@ -356,13 +356,18 @@ type snapshot struct {
 	Globals []bridge.VLANGlobalInfo
 	Tunnels map[string][]bridge.VLANTunnel
 	Entries []bridge.FDBEntry
+	MDB     []bridge.MDBEntry
+	Routers []bridge.RouterPort
 }
 
 func snap(b *bridge.Bridge) snapshot {
 	s := snapshot{
 		Info: b.Info(), Entries: slices.Collect(b.FDB().All()),
 		VLANs: map[string][]bridge.VLANInfo{"": b.VLANs().All()}, MST: map[string][]bridge.MSTInfo{}, Globals: b.VLANGlobals(),
-		Tunnels: map[string][]bridge.VLANTunnel{},
+		Tunnels: map[string][]bridge.VLANTunnel{}, MDB: b.MDB(), Routers: b.RouterPorts(0),
+	}
+	for _, g := range s.Globals {
+		s.Routers = append(s.Routers, b.RouterPorts(g.VID)...)
 	}
 	for _, p := range b.Ports() {
 		s.Ports = append(s.Ports, p.Info())

@@ -93,6 +93,7 @@ func TestComplaints(t *testing.T) {
 		{"run --tap a --vlan-protocol 802.3", exitUsage, "neither 802.1Q nor 802.1ad"},
 		{"run --tap a --vlan-default-pvid 4095", exitUsage, "not between 0 and 4094"},
 		{"run --tap a --vlan-filtering=false --vlan a=10", exitUsage, "--vlan: it has no effect with --vlan-filtering=false"},
+		{"run --tap a --mcast-snooping=false --mcast-querier", exitUsage, "--mcast-querier: it has no effect with --mcast-snooping=false"},
 		{"run --tap a --vlan a", exitUsage, "it is not PORT="},
 		{"run --tap a --vlan a=0", exitUsage, `--vlan a=0: "0" is no VLAN id from 1 to 4094`},
 		{"run --tap a --vlan a=1 --vlan a=2", exitUsage, "--vlan a=2: a has its VLANs already"},
