@@ -245,6 +245,8 @@ func TestForwardAllocatesNothing(t *testing.T) {
 		{"broadcast vlan", bridge.Config{VLANFiltering: true}, func(*bridge.Bridge, int) frame.MAC { return frame.Broadcast }},
 		{"host", bridge.Config{}, func(b *bridge.Bridge, _ int) frame.MAC { return b.Info().Address }},
 		{"filtered", bridge.Config{Filters: []bridge.Filter{everywhere}}, func(*bridge.Bridge, int) frame.MAC { return frame.Broadcast }},
+		{"group", bridge.Config{McastSnooping: true}, nil},
+		{"group vlan", bridge.Config{McastSnooping: true, VLANFiltering: true}, nil},
 		{"filtered vlan", bridge.Config{VLANFiltering: true, Filters: []bridge.Filter{everywhere}}, func(*bridge.Bridge, int) frame.MAC { return frame.Broadcast }},
 	} {
 		for _, aside := range []bool{true, false} {
@@ -259,7 +261,14 @@ func TestForwardAllocatesNothing(t *testing.T) {
 				}
 				fs := make([]frame.Frame, 64)
 				for i := range fs {
-					fs[i] = benchFrame(c.dst(b, i), benchMAC(i*benchPorts))
+					if c.dst == nil {
+						fs[i] = groupData(benchMAC(i*benchPorts), source4, group4)
+					} else {
+						fs[i] = benchFrame(c.dst(b, i), benchMAC(i*benchPorts))
+					}
+				}
+				if c.dst == nil {
+					restrictGroup(t, b, ports[1], plain)
 				}
 				in := ports[0].Input()
 				_ = in.Receive(fs)

@@ -138,7 +138,8 @@ const (
 
 func (in *Input) crowded() bool { return len(in.views) > spillViews || len(in.pushed) > spillBytes }
 
-// spill writes what the batch has gathered so far.
+// spill writes what the batch has gathered so far. A frame that is under way keeps its
+// view and its bytes: their memory is let go of, not used again.
 func (in *Input) spill() {
 	if in.dry != nil {
 		in.dry.out = in.gather(in.dry.out)
@@ -146,8 +147,7 @@ func (in *Input) spill() {
 		in.flush()
 	}
 	in.fin.reset()
-	clear(in.views)
-	in.views, in.firstView, in.pushed = in.views[:0], 0, nil
+	in.views, in.firstView, in.pushed = nil, 0, nil
 }
 
 // countMessage counts a group message that leaves by a port, nil being the host
