@@ -181,7 +181,7 @@ type MDBEntry struct {
 
 	// Of ports, while McastIGMPVersion is 3 or McastMLDVersion 2.
 	Mode    MDBMode
-	Sources []MDBSource
+	Sources []MDBSource // the one that was named last first
 
 	Protocol uint8         // MDBProtoKernel and so on; 0 for the host
 	MAC      frame.MAC     // of the station that joined, on a port with McastToUnicast; else of the last, or broadcast
