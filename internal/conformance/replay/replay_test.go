@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -184,7 +185,10 @@ func TestLedgers(t *testing.T) {
 // left is a difference.
 func TestForetelling(t *testing.T) {
 	f := frame.Frame{Data: station(1, 2, 0x88, 0xb5)}
-	r := &run{host: newCable(true), devs: []*device{{name: "p1", cable: newCable(true)}}}
+	b, err := bridge.New(bridge.Config{Address: frame.MAC{2, 0, 0, 0, 0x0b}})
+	require.NoError(t, err)
+	defer b.Close()
+	r := &run{b: b, host: newCable(true), devs: []*device{{name: "p1", cable: newCable(true)}}}
 	said := func(devs ...string) (e bridge.Explanation) {
 		for _, d := range devs {
 			e.Out = append(e.Out, bridge.Emission{Dev: d, Frame: f})
@@ -194,11 +198,21 @@ func TestForetelling(t *testing.T) {
 	assert.NoError(t, r.left(said()))
 	assert.ErrorContains(t, r.left(said("p1")), "p1: expected 1 frames, came 0")
 	assert.ErrorContains(t, r.left(said("p7")), "no device")
-	_, err := r.host.WriteFrames([]frame.Frame{f})
+	_, err = r.host.WriteFrames([]frame.Frame{f})
 	require.NoError(t, err)
 	assert.NoError(t, r.left(said(hostName)))
 	assert.ErrorContains(t, r.left(said()), "br0: expected 0 frames, came 1")
 	assert.ErrorContains(t, r.left(said("p1", hostName)), "p1: ")
+
+	query, err := hex.DecodeString("01005e000001020000000b00080046c00020000040000102041700000000e000000194040000110cfef0ef010101")
+	require.NoError(t, err)
+	_, err = r.devs[0].cable.WriteFrames([]frame.Frame{{Data: query}})
+	require.NoError(t, err)
+	assert.NoError(t, r.left(said(hostName)), "a query of the bridge's own need not be foretold")
+	query[6] = 6
+	_, err = r.devs[0].cable.WriteFrames([]frame.Frame{{Data: query}})
+	require.NoError(t, err)
+	assert.ErrorContains(t, r.left(said(hostName)), "p1: expected 0 frames, came 1", "one of another's is a frame like others")
 }
 
 // TestCable holds the bridge's side of the FrameIO contract.
