@@ -52,7 +52,7 @@ type BridgeAttrs struct {
 	McastVLANSnooping *bool
 
 	McastRouter         *int  // the host is a multicast router: 0 never, 1 while it sends queries, 2 always
-	McastQuerier        *bool // the bridge asks for groups, as long as nobody else does
+	McastQuerier        *bool // the bridge asks for groups, as long as nobody else does; it restricts them McastQueryResponseInterval later
 	McastQueryUseIfaddr *bool // IGMP queries come from the address of SetQuerySource, not from 0.0.0.0
 	McastStats          *bool // mcast_stats_enabled, see Bridge.McastStats
 	McastIGMPVersion    *int  // 2, or 3: sources count

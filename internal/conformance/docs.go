@@ -43,7 +43,8 @@ virtual clock, with ` + "`Config.Kernel`" + ` set to the release that was record
 
 - the frames that left each port and the host, byte by byte and in order,
 - each refusal, by the name of its error,
-- each dump, entry by entry: the FDB, VLANs and their statistics, ports, the bridge, counters.
+- each dump, entry by entry: the FDB, the MDB, router ports and queriers, VLANs and their statistics, ports, the bridge,
+  counters; timers to the second.
 
 Each is replayed twice, with VLAN tags in the data and with tags beside it. At each frame Explain must have foretold what
 then happens, without touching anything, and after each step both ledgers of every device must balance. One difference
