@@ -36,7 +36,7 @@ type snooping struct {
 	now     time.Duration // the latest moment that the machine was told
 	source  snoop.Source
 	ports   []*Port // by number
-	vlans   bool    // the machine is told of VLANs: not before one has settings of its own
+	vlans   bool    // the machine is told of VLANs: not before one has settings of its own. Changes, which come one at a time, read it without the lock
 	queued  []query // made, and not yet sent
 	sending bool    // somebody sends what was queued
 }
@@ -120,9 +120,10 @@ func (s *snooping) rearm() {
 
 // look runs fn, which changes nothing, on the machine.
 func (s *snooping) look(fn func(m *snoop.Machine, now time.Duration)) {
+	now := s.b.since() // a clock is the user's
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fn(s.m, max(s.now, s.b.since()))
+	fn(s.m, max(s.now, now))
 }
 
 // since is the time since New.
