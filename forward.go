@@ -181,8 +181,8 @@ func (in *Input) forgetBatch() {
 	in.forgetViews()
 	in.pushed = in.pushed[:0]
 	in.cfg, in.hooks, in.pc, in.dir = nil, nil, nil, fdbDir{}
-	if in.snooped {
-		in.packet, in.snooped = snoop.Packet{}, false
+	if in.packet.Control() { // it points into its frame
+		in.packet = snoop.Packet{}
 	}
 }
 
