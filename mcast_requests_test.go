@@ -133,6 +133,7 @@ func TestSnoopingUnderTraffic(t *testing.T) {
 	}
 	l.later(11 * time.Second)
 	var stop atomic.Bool
+	var rounds [4]atomic.Int64
 	var wg sync.WaitGroup
 	for n := range 4 {
 		in, p := l.p(n+1).Input(), l.p(n+1)
@@ -144,12 +145,16 @@ func TestSnoopingUnderTraffic(t *testing.T) {
 					mldReport(m, group6), igmpReportV3(m, byte(1+k%6), group4, source4), groupData(m, source4, group4b), igmpQuery(m),
 				}) // a port may be down
 				_ = p.Explain(groupData(m, source4, group4))
+				rounds[n].Add(1)
 				runtime.Gosched()
 			}
 		})
 	}
 	for k := range 150 {
 		on := k%2 == 0
+		for was := rounds[0].Load(); rounds[0].Load() == was; { // else all is over before anything comes
+			runtime.Gosched()
+		}
 		switch k % 10 {
 		case 0:
 			require.NoError(t, l.b.Set(bridge.BridgeAttrs{McastVLANSnooping: new(k%20 == 0)}))
