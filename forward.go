@@ -9,11 +9,15 @@ import (
 	"github.com/ddfb540f/bridge/snoop"
 )
 
-// manyViews is how many views there are at most before what they are to become is
-// written, in the middle of a batch: a frame that is flooded to tunnels has one for each
-// tunnel id. Each frame may add as many as there are ports, and each view be finished in
-// as many ways as there are needs; all are numbered in 16 bits.
-const manyViews = 4096
+// Bounds of what a batch gathers before it is written, in its middle: a frame that is
+// flooded to tunnels has a view for each tunnel id, one for a group may have one, with
+// bytes of its own, for each station, and of those there may be any number. Between two
+// looks at the bounds as many views are added as there are ports, and each may be finished
+// in as many ways as there are needs; all are numbered in 16 bits.
+const (
+	manyViews = 4096
+	manyBytes = 1 << 20
+)
 
 // A vector is what leaves by one device in one batch: numbers of Input.views, so
 // that a flood costs two bytes a port and an Input stays small however many ports
@@ -184,6 +188,25 @@ func (in *Input) forgetBatch() {
 	if in.packet.Control() { // it points into its frame
 		in.packet = snoop.Packet{}
 	}
+}
+
+// crowded says whether what the batch has gathered is to be written.
+func (in *Input) crowded() bool { return len(in.views) >= manyViews || len(in.pushed) > manyBytes }
+
+// spill writes what the batch has gathered so far. If a frame is under way meanwhile, that
+// keeps its view and its bytes, until it is entered again: their memory is let go of, not
+// used again.
+func (in *Input) spill(meanwhile bool) {
+	if in.dry != nil {
+		in.dry.out = in.gather(in.dry.out)
+	} else {
+		in.flush()
+	}
+	if meanwhile {
+		in.views, in.pushed = nil, nil
+	}
+	in.forgetViews()
+	in.pushed = in.pushed[:0]
 }
 
 // forgetViews forgets frames that have left.

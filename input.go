@@ -148,15 +148,11 @@ func (in *Input) batch(fs []frame.Frame) (first error) {
 	defer in.end()
 	for i := range fs {
 		if in.crowded() {
-			in.spill()
+			in.spill(false)
 		}
 		o, err := in.receive(in.enter(&fs[i]))
 		if in.account(o); err != nil && first == nil {
 			first = err
-		}
-		if len(in.views) >= manyViews {
-			in.flush()
-			in.forgetViews()
 		}
 	}
 	in.flush()

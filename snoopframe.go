@@ -123,31 +123,15 @@ func (in *Input) toStation(to *portConf, f *frame.Frame, mac frame.MAC) {
 	in.header.dst = mac
 	in.egress(to, in.enter(&g))
 	in.header.dst = group
-	if in.crowded() {
-		in.spill()
-	}
-	in.enter(&asked)
+	in.enterAgain(&asked)
 }
 
-// Bounds of what a batch gathers before it is written: a frame leaves once for each
-// station of its group, and of those there may be any number.
-const (
-	spillViews = 1 << 14
-	spillBytes = 1 << 20
-)
-
-func (in *Input) crowded() bool { return len(in.views) > spillViews || len(in.pushed) > spillBytes }
-
-// spill writes what the batch has gathered so far. A frame that is under way keeps its
-// view and its bytes: their memory is let go of, not used again.
-func (in *Input) spill() {
-	if in.dry != nil {
-		in.dry.out = in.gather(in.dry.out)
-	} else {
-		in.flush()
+// enterAgain puts a frame under way again, behind what was put before it.
+func (in *Input) enterAgain(f *frame.Frame) {
+	if in.crowded() {
+		in.spill(true)
 	}
-	in.fin.reset()
-	in.views, in.firstView, in.pushed = nil, 0, nil
+	in.enter(f)
 }
 
 // countMessage counts a group message that leaves by a port, nil being the host
@@ -213,7 +197,7 @@ func (in *Input) emitQuery(q *query, meanwhile bool) {
 	in.note(ProbeSendQuery, pc.port(), &f, NoDecision)
 	in.putQuery(pc, in.enter(&f))
 	if in.header, in.vid = header, vid; meanwhile {
-		in.enter(&asked)
+		in.enterAgain(&asked)
 	}
 }
 
