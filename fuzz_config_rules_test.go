@@ -267,7 +267,7 @@ func (a *arrival) forbids(dev string, wire []byte, tunnel uint64) string {
 	if dev == "" {
 		return a.forbidsHost()
 	}
-	return a.forbidsPort(dev, len(a.body)+12)
+	return a.forbidsPort(dev, len(a.body)+12+len(wire)-len(want))
 }
 
 func (a *arrival) forbidsHost() string {
