@@ -1,10 +1,10 @@
 package bridge
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/stp"
 )
 
 // BridgeAttrs is one request to change settings of the bridge, as `ip link set
@@ -144,43 +144,20 @@ type BridgeInfo struct {
 
 // BridgeID is a priority and an address (IEEE 802.1D-2004 9.2.5), without the
 // system id extension, as in Linux.
-type BridgeID struct {
-	Priority uint16
-	Address  frame.MAC
-}
-
-// String gives "8000.02:00:00:00:00:01".
-func (id BridgeID) String() string {
-	const hex = "0123456789abcdef"
-	p := id.Priority
-	return string([]byte{hex[p>>12], hex[p>>8&15], hex[p>>4&15], hex[p&15], '.'}) + id.Address.String()
-}
+type BridgeID = stp.BridgeID
 
 // A PortState is a port's spanning-tree state (BR_STATE_*).
-type PortState uint8
+type PortState = stp.State
 
 // The states, with the kernel's numbers. Without STP a port whose link is up is
 // FORWARDING and one whose link is down is DISABLED.
 const (
-	StateDisabled   PortState = iota // lets nothing through
-	StateListening                   // lets nothing through
-	StateLearning                    // learns, forwards nothing
-	StateForwarding                  // learns and forwards
-	StateBlocking                    // lets nothing through
+	StateDisabled   = stp.Disabled   // lets nothing through
+	StateListening  = stp.Listening  // lets nothing through
+	StateLearning   = stp.Learning   // learns, forwards nothing
+	StateForwarding = stp.Forwarding // learns and forwards
+	StateBlocking   = stp.Blocking   // lets nothing through
 )
-
-var stateNames = [...]string{"disabled", "listening", "learning", "forwarding", "blocking"}
-
-// String gives the word that bridge(8) prints.
-func (s PortState) String() string {
-	if int(s) < len(stateNames) {
-		return stateNames[s]
-	}
-	return "state " + strconv.Itoa(int(s))
-}
-
-// lets reports whether a port in state s lets a frame in at all.
-func (s PortState) lets() bool { return s == StateForwarding || s == StateLearning }
 
 // PortAttrs is one request to change settings of a port, as `bridge link set dev
 // p1 ...` makes it; the names are those of bridge(8). A nil field is left as it

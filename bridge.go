@@ -226,7 +226,7 @@ func (b *Bridge) FDB() *FDB { return &b.fdb }
 func (b *Bridge) Info() BridgeInfo {
 	i := b.cfg.Load().info
 	i.FDBLearned = b.fdb.Learned()
-	i.BridgeID = BridgeID{i.Priority, i.Address}
+	i.BridgeID = BridgeID{Priority: i.Priority, Address: i.Address}
 	i.RootID = i.BridgeID
 	b.snooping.fill(&i)
 	return i

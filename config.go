@@ -120,7 +120,7 @@ func (c *config) conf(p *Port) *portConf {
 // are now and not as they were when pc was loaded.
 func (c *config) mayLearn(pc *portConf, vid frame.VID) bool {
 	cur := c.conf(pc.p)
-	return cur != nil && (cur.state.lets() || c.info.MSTEnabled) &&
+	return cur != nil && (cur.state.Learns() || c.info.MSTEnabled) &&
 		(!c.info.VLANFiltering || vid == 0 || cur.vlans.has(vid))
 }
 

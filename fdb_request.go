@@ -208,7 +208,7 @@ func (x *fdbTx) update(r FDBRequest, vid frame.VID) error {
 		if x.pc == nil {
 			return x.refuse(EINVAL, "use needs a port")
 		}
-		if x.pc.state.lets() {
+		if x.pc.state.Learns() {
 			in := &Input{b: x.f.b, cfg: x.cfg, now: x.f.b.stamp(), dir: *x.f.dir.Load()}
 			in.learn(x.pc, r.MAC, vid, fdbUser)
 		}
@@ -253,7 +253,7 @@ func (f *FDB) external(port int, r FDBRequest, vid frame.VID) {
 // NoRefresh; that it is the user's from now on is no change.
 func (x *fdbTx) put(r FDBRequest, vid frame.VID) error {
 	switch {
-	case x.pc != nil && r.State&(NUDPermanent|NUDNoARP) == 0 && !x.pc.state.lets():
+	case x.pc != nil && r.State&(NUDPermanent|NUDNoARP) == 0 && !x.pc.state.Learns():
 		return x.refuse(EPERM, "the port may not learn, so it takes no dynamic entry")
 	case x.pc == nil && r.State&NUDPermanent == 0:
 		return x.refuse(EINVAL, "FDB entry towards bridge must be permanent")

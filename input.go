@@ -285,7 +285,7 @@ func (in *Input) handleFrame(pc *portConf, f *frame.Frame) outcome {
 			return o
 		}
 	}
-	if !pc.state.lets() && !in.cfg.info.MSTEnabled {
+	if !pc.state.Learns() && !in.cfg.info.MSTEnabled {
 		return dropped(DropPortState)
 	}
 	if in.hooks != nil {
@@ -319,7 +319,7 @@ func (in *Input) linkLocal(pc *portConf, f *frame.Frame) (o outcome, done bool) 
 		}
 	}
 	d := LinkLocalPass
-	if pc.flags.has(flagLearning) && pc.state.lets() && !i.NoLinkLocalLearn {
+	if pc.flags.has(flagLearning) && pc.state.Learns() && !i.NoLinkLocalLearn {
 		if vid, ok := in.expectVLAN(pc.vlans, f); ok {
 			switch in.learn(pc, in.header.src, vid, 0) {
 			case Learned, Refreshed, Moved:

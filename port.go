@@ -103,7 +103,7 @@ func (p *Port) Info() PortInfo {
 	}
 	i := pc.info
 	i.Carrier = pc.flags.has(flagCarrier)
-	i.DesignatedRoot = BridgeID{pc.told.priority, cfg.info.Address}
+	i.DesignatedRoot = BridgeID{Priority: pc.told.priority, Address: cfg.info.Address}
 	i.DesignatedBridge, i.DesignatedPort = i.DesignatedRoot, pc.told.port
 	i.Failed = p.failure()
 	p.b.snooping.fillPort(p.num, &i)

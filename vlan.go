@@ -183,7 +183,7 @@ func (g *vlanGroup) setState(v frame.VID, s PortState) {
 	if s == StateForwarding {
 		p.forwarding |= bit
 	}
-	if s.lets() {
+	if s.Learns() {
 		p.lets |= bit
 	}
 }
@@ -262,7 +262,7 @@ func (in *Input) ingress(g *vlanGroup, f *frame.Frame, state *PortState) (vid fr
 		return vid, VLANNotMember
 	}
 	if *state == StateForwarding {
-		if *state = g.state(vid); !state.lets() {
+		if *state = g.state(vid); !state.Learns() {
 			return vid, VLANNotMember
 		}
 	}
@@ -310,7 +310,7 @@ func (in *Input) expectVLAN(g *vlanGroup, f *frame.Frame) (vid frame.VID, ok boo
 	if vid == 0 {
 		vid = g.pvid
 	}
-	return vid, vid != 0 && g.has(vid) && g.state(vid).lets()
+	return vid, vid != 0 && g.has(vid) && g.state(vid).Learns()
 }
 
 // egressTag gives the tag with which the frame leaves a device with the VLANs g
