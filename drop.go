@@ -34,7 +34,7 @@ const (
 	DropVLANEgress    // known on a port that is not in the VLAN (br_allowed_egress)
 	DropIsolated      // from one isolated port to another
 	DropNoPort        // the address belongs to the bridge itself: no port to leave by
-	DropNoTXTarget    // flooded, and no port took it
+	DropNoTXTarget    // to all, or to those in a group, and no port took it
 
 	// Egress, per device.
 	DropTooLong   // longer than the port's MTU allows (is_skb_forwardable)
@@ -73,7 +73,7 @@ var dropText = [numDropReasons]struct{ kernel, words string }{
 	DropVLANEgress:    {"NOT_SPECIFIED", "the device is not in the frame's VLAN"},
 	DropIsolated:      {"NOT_SPECIFIED", "both ports are isolated"},
 	DropNoPort:        {"NOT_SPECIFIED", "the address is the bridge's own: there is no port to leave by"},
-	DropNoTXTarget:    {"NO_TX_TARGET", "flooded, and no port took it"},
+	DropNoTXTarget:    {"NO_TX_TARGET", "no port took it"},
 	DropTooLong:       {"NOT_SPECIFIED", "longer than the port's MTU allows"},
 	DropPortDown:      {"NOT_SPECIFIED", "the egress device is down or has no carrier"},
 	DropNoOffload:     {"NOT_SPECIFIED", "owes what the cable cannot take, and what cannot be done for it"},

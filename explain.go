@@ -125,6 +125,11 @@ func (in *Input) free(dev *Port, why DropReason) {
 	in.show(dev, Step{Probe: ProbeFree, Decision: Dropped, Reason: why})
 }
 
+// freeOf shows where a frame ended that is not the one under way.
+func (in *Input) freeOf(dev *Port, f *frame.Frame, why DropReason) {
+	in.show(dev, Step{Probe: ProbeFree, Tag: f.Tag, Src: f.Src(), Dst: f.Dst(), Decision: Dropped, Reason: why})
+}
+
 // noteXmit shows frames handed to a cable, before it is known what the cable says.
 func (in *Input) noteXmit(p *Port, caps *Caps, fs []frame.Frame) {
 	s := Step{Probe: ProbeNetifReceive, Decision: Sent}

@@ -130,7 +130,10 @@ func (in *Input) finish(q *queue, fs []frame.Frame, weights []uint16, caps *Caps
 			odd = odd[1:]
 		}
 		if why := caps.lacks(parts); why != NotDropped {
-			in.refused(q.p, tx, 1, why)
+			tx.refused[why].Add(1)
+			if in.watched {
+				in.freeOf(q.p, f, why)
+			}
 			continue
 		}
 		ready = append(ready, parts...)

@@ -252,16 +252,11 @@ func (in *Input) write(q *queue, tx *txCounters, caps *Caps, views []uint16) {
 			end = in.behind(done)
 		}
 		lost, _ := in.worth(fs, done, end)
-		in.refused(q.p, tx, lost, why)
+		tx.refused[why].Add(lost)
+		for i := done; i < end && in.watched; i++ {
+			in.freeOf(q.p, &fs[i], why)
+		}
 		done = end
-	}
-}
-
-// refused accounts for n copies that a cable did not take.
-func (in *Input) refused(dev *Port, tx *txCounters, n uint64, why DropReason) {
-	tx.refused[why].Add(n)
-	if in.watched && n > 0 {
-		in.free(dev, why)
 	}
 }
 

@@ -276,7 +276,10 @@ func (in *Input) writeHost(views []uint16) {
 	c := h.cable.Load()
 	if c == nil || c.ended.Load() {
 		h.tx.offered.Add(uint64(len(views)))
-		in.refused(nil, &h.tx, uint64(len(views)), DropNoHost)
+		h.tx.refused[DropNoHost].Add(uint64(len(views)))
+		for i := 0; i < len(views) && in.watched; i++ {
+			in.freeOf(nil, &in.views[views[i]], DropNoHost)
+		}
 		return
 	}
 	in.write(c.queue, &h.tx, &c.caps, views)

@@ -20,6 +20,12 @@
 // these were made. So the same Config gives the same run, down to the last line of
 // [Lab.Trace], and five minutes of ageing take no time at all.
 //
+// # Scenarios
+//
+// A lesson, or a test that reads like one, is a text file: prose, commands, and below
+// them the log of what happened. [PlayScenario] plays it, and [CheckScenario] holds a
+// file true in a test, or renews it. Those in testdata are the first ones to read.
+//
 // # Accounts
 //
 // A lab made by [NewLab] ends with [Lab.Check]: the test fails if any switch lost

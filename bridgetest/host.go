@@ -41,7 +41,8 @@ type HostConfig struct {
 	Self bool
 }
 
-// A Host is a station with an IPv4 stack that knows ARP and answers pings.
+// A Host is a station with an IPv4 stack that knows ARP, answers pings and joins
+// groups.
 type Host struct {
 	lab  *Lab
 	name string
@@ -59,6 +60,10 @@ type Host struct {
 
 	pingSeq uint16
 	pinged  netip.Addr // who is to answer pingSeq; zero once it did, or nobody waits
+
+	groups   []*membership // in the order of joining
+	answers  uint64        // to queries, counted
+	querying uint64        // counts the calls of Query
 }
 
 // AddHost plugs a host in. Its cable's Caps are those of HostConfig.Port. There is
@@ -251,7 +256,7 @@ func (h *Host) receive(f frame.Frame) {
 			h.receiveARP(a)
 		}
 	case frame.TypeIPv4:
-		if p, err := ParseIPv4(payload); err == nil && p.Dst == h.ip {
+		if p, err := ParseIPv4(payload); err == nil {
 			h.receiveIPv4(p)
 		}
 	}
@@ -265,7 +270,11 @@ func (h *Host) wants(f *frame.Frame) bool {
 	if t := f.Tag; t.Present() && t.TPID != frame.TypeDot1Q || t.VID() != h.vlan {
 		return false
 	}
-	return f.Dst() == h.MAC() || f.Dst().IsMulticast()
+	dst := f.Dst()
+	if dst[0] == 0x01 && dst[1] == 0x00 && dst[2] == 0x5e {
+		return h.wantsGroup(dst)
+	}
+	return dst == h.MAC() || dst.IsMulticast()
 }
 
 // receiveARP is RFC 826, "Packet Reception": what is known is brought up to date,
@@ -300,11 +309,19 @@ func (h *Host) sendWaiting(ip netip.Addr) {
 	}
 }
 
-// receiveIPv4 answers echo requests, and notes the reply that Ping waits for.
 func (h *Host) receiveIPv4(p IPv4) {
-	if p.Protocol != ProtocolICMP {
-		return
+	switch {
+	case p.Protocol == ProtocolICMP && p.Dst == h.ip:
+		h.receiveICMP(p)
+	case p.Protocol == ProtocolIGMP && p.Dst.IsMulticast():
+		if m, err := ParseIGMP(p.Payload); err == nil {
+			h.receiveIGMP(m)
+		}
 	}
+}
+
+// receiveICMP answers echo requests, and notes the reply that Ping waits for.
+func (h *Host) receiveICMP(p IPv4) {
 	e, err := ParseEcho(p.Payload)
 	switch {
 	case err != nil:

@@ -236,9 +236,35 @@ func describeARP(a ARP) string {
 	return fmt.Sprintf("ARP operation %d from %s", a.Op, a.SenderIP)
 }
 
+func describeIGMP(b []byte) string {
+	m, err := ParseIGMP(b)
+	switch {
+	case err != nil:
+		return "IGMP"
+	case m.Type == IGMPQuery && m.Group == noAddr:
+		return "IGMP query for all groups"
+	case m.Type == IGMPQuery:
+		return "IGMP query for " + m.Group.String()
+	case m.Type == IGMPReport:
+		return "IGMP report of " + m.Group.String()
+	case m.Type == IGMPLeave:
+		return "IGMP leave of " + m.Group.String()
+	}
+	return fmt.Sprintf("IGMP type 0x%02x", m.Type)
+}
+
 func describeIPv4(p IPv4) string {
 	way := fmt.Sprintf("%s > %s", p.Src, p.Dst)
-	if p.Protocol != ProtocolICMP {
+	switch p.Protocol {
+	case ProtocolICMP:
+	case ProtocolIGMP:
+		return describeIGMP(p.Payload) + ", " + way
+	case ProtocolUDP:
+		if u, err := ParseUDP(p.Payload); err == nil {
+			return fmt.Sprintf("UDP %.32q, %s", u.Payload, way)
+		}
+		return "UDP, " + way
+	default:
 		return fmt.Sprintf("IPv4 protocol %d, %s", p.Protocol, way)
 	}
 	e, err := ParseEcho(p.Payload)

@@ -1,6 +1,7 @@
 package bridgetest
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -55,12 +56,19 @@ func (l *Lab) WriteTables(w io.Writer) error {
 // WriteFDB prints the forwarding databases, with the names of the hosts that the
 // addresses belong to.
 func (l *Lab) WriteFDB(w io.Writer) error {
+	return l.writeFDB(w, func(bridge.FDBEntry) bool { return true })
+}
+
+func (l *Lab) writeFDB(w io.Writer, shown func(bridge.FDBEntry) bool) error {
 	var text strings.Builder
 	for _, b := range l.switches {
 		fmt.Fprintf(&text, "Forwarding database of %s\n", b.Name())
 		t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 		fmt.Fprint(t, "address\tof\tvlan\tport\tstate\tidle\n")
 		for e := range b.FDB().All() {
+			if !shown(e) {
+				continue
+			}
 			vlan, port := "-", e.Port
 			if e.VID != 0 {
 				vlan = fmt.Sprint(e.VID)
@@ -96,6 +104,63 @@ func idle(e bridge.FDBEntry) string {
 		return "-"
 	}
 	return e.Updated.Round(time.Millisecond).String()
+}
+
+// WriteMDB prints the multicast databases: who is in which group, and where routers
+// are. Times are until that ends.
+func (l *Lab) WriteMDB(w io.Writer) error {
+	var text strings.Builder
+	for _, b := range l.switches {
+		fmt.Fprintf(&text, "Multicast groups of %s\n", b.Name())
+		t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+		fmt.Fprint(t, "group\tvlan\tport\tstate\tends in\n")
+		for _, e := range b.MDB() {
+			state, group := "temp", e.GroupMAC.String()
+			if e.Group.IsValid() {
+				group = e.Group.String()
+			}
+			if e.Source.IsValid() {
+				group += " from " + e.Source.String()
+			}
+			if e.Permanent {
+				state = "permanent"
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", group, orDash(uint64(e.VID), e.VID),
+				cmp.Or(e.Port, b.Name()), state, orDash(uint64(e.Timer), e.Timer.Round(time.Millisecond)))
+		}
+		for _, r := range b.RouterPorts(0) {
+			fmt.Fprintf(t, "router\t-\t%s\t-\t%s\n", cmp.Or(r.Port, b.Name()),
+				orDash(uint64(max(r.Timer4, r.Timer6)), max(r.Timer4, r.Timer6).Round(time.Millisecond)))
+		}
+		_ = t.Flush() // to a Builder, which takes everything
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+// orDash is what a column shows: "-" if n is 0.
+func orDash(n uint64, v any) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprint(v)
+}
+
+// WritePorts prints the ports of every switch with their states.
+func (l *Lab) WritePorts(w io.Writer) error {
+	var text strings.Builder
+	for _, b := range l.switches {
+		fmt.Fprintf(&text, "Ports of %s\n", b.Name())
+		t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+		fmt.Fprint(t, "port\tstate\tcost\tdesignated bridge\tdesignated port\n")
+		for _, p := range b.Ports() {
+			i := p.Info()
+			fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%04x\n", i.Name, i.State, i.Cost, i.DesignatedBridge, i.DesignatedPort)
+		}
+		_ = t.Flush() // to a Builder, which takes everything
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
 }
 
 // WriteCounters prints the two ledgers of every device of every switch, which
