@@ -37,10 +37,11 @@ type Rapid struct {
 	opts RapidOptions
 	// bridgeTimes are what opts say (17.18.3), in the form that BPDUs have.
 	bridgeTimes  rapidTimes
-	rootPriority rapidVector // 17.18.6
-	rootTimes    rapidTimes  // 17.18.7
-	rootPort     uint16      // 17.18.5; 0: the bridge is root
-	ports        []*rapidPort
+	rootPriority rapidVector  // 17.18.6
+	rootTimes    rapidTimes   // 17.18.7
+	rootPort     uint16       // 17.18.5; 0: the bridge is root
+	ports        []*rapidPort // by number
+	byNum        map[uint16]*rapidPort
 	ticking      bool
 	nextTick     time.Duration
 }
@@ -48,7 +49,7 @@ type Rapid struct {
 // NewRapid makes the machine of a bridge without ports, with DefaultRapidOptions and
 // the bridge identifier given.
 func NewRapid(cfg RapidConfig, id BridgeID) *Rapid {
-	m := &Rapid{cfg: cfg}
+	m := &Rapid{cfg: cfg, byNum: map[uint16]*rapidPort{}}
 	m.opts = DefaultRapidOptions
 	m.opts.ID = id
 	m.setTimes()
@@ -97,8 +98,9 @@ func (m *Rapid) AddPort(now time.Duration, num uint16, o RapidPort) {
 		return
 	}
 	p := &rapidPort{m: m, num: num, opts: o, link: Link{Cost: maxPathCost}}
-	m.ports = append(m.ports, p)
-	slices.SortFunc(m.ports, func(a, b *rapidPort) int { return cmp.Compare(a.num, b.num) })
+	at, _ := slices.BinarySearchFunc(m.ports, num, func(p *rapidPort, num uint16) int { return cmp.Compare(p.num, num) })
+	m.ports = slices.Insert(m.ports, at, p)
+	m.byNum[num] = p
 	p.begin()
 	m.run(now)
 }
@@ -107,6 +109,7 @@ func (m *Rapid) AddPort(now time.Duration, num uint16, o RapidPort) {
 func (m *Rapid) RemovePort(now time.Duration, num uint16) {
 	m.SetLink(now, num, Link{Cost: maxPathCost})
 	m.ports = slices.DeleteFunc(m.ports, func(p *rapidPort) bool { return p.num == num })
+	delete(m.byNum, num)
 	m.run(now)
 }
 
@@ -229,14 +232,7 @@ func (m *Rapid) transmit() (changed bool) {
 	return changed
 }
 
-func (m *Rapid) port(num uint16) *rapidPort {
-	for _, p := range m.ports {
-		if p.num == num {
-			return p
-		}
-	}
-	return nil
-}
+func (m *Rapid) port(num uint16) *rapidPort { return m.byNum[num] }
 
 func (m *Rapid) notify(e RapidEvent) {
 	if m.cfg.Notify != nil {

@@ -100,6 +100,14 @@ func (m *Rapid) PortOptions(num uint16) (o RapidPort, ok bool) {
 	return RapidPort{}, false
 }
 
+// Link gives what SetLink said.
+func (m *Rapid) Link(num uint16) Link {
+	if p := m.port(num); p != nil {
+		return p.link
+	}
+	return Link{}
+}
+
 // received counts a BPDU that is taken.
 func (s *RapidPortStats) received(b *BPDU) {
 	switch b.Type {
