@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -152,6 +153,7 @@ func TestDefaults(t *testing.T) {
 		Learning: true, Flood: true, McastFlood: true, BcastFlood: true,
 		McastRouter: 1, McastEHTHostsLimit: 512,
 		DesignatedRoot: l.b.Info().BridgeID, DesignatedBridge: l.b.Info().BridgeID, DesignatedPort: 0x8001,
+		ForwardDelayTimer: 15 * time.Second, // which means nothing
 	}
 	assert.Equal(t, want, i)
 	assert.Equal(t, []string{"1 PVID untagged"}, members(l.p(1).VLANs()))
