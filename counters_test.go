@@ -150,7 +150,7 @@ func TestDefaults(t *testing.T) {
 	want := bridge.PortInfo{
 		Name: "p1", Attached: true, Address: portMAC(1), MTU: 1500, Up: true, Carrier: true,
 		No: 1, State: bridge.StateForwarding, Priority: 32, Cost: 100, PortID: 0x8001,
-		Learning: true, Flood: true, McastFlood: true, BcastFlood: true,
+		Learning: true, AutoEdge: true, Flood: true, McastFlood: true, BcastFlood: true,
 		McastRouter: 1, McastEHTHostsLimit: 512,
 		DesignatedRoot: l.b.Info().BridgeID, DesignatedBridge: l.b.Info().BridgeID, DesignatedPort: 0x8001,
 		ForwardDelayTimer: 15 * time.Second, // which means nothing
