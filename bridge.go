@@ -31,6 +31,7 @@ type Config struct {
 	MaxAge       *time.Duration // nil: 20 s
 	Priority     *uint16        // nil: 32768
 	STPState     int            // see BridgeAttrs.STPState
+	STPMode      STPMode        // see BridgeAttrs.STPMode
 
 	VLANFiltering    bool
 	VLANProtocol     frame.EtherType // 0: 802.1Q
@@ -159,7 +160,7 @@ func (b *Bridge) firstConfig(c *Config) *config {
 func (x *tx) configure(c *Config) error {
 	a := BridgeAttrs{
 		AgeingTime: c.AgeingTime, ForwardDelay: c.ForwardDelay, HelloTime: c.HelloTime, MaxAge: c.MaxAge,
-		Priority: c.Priority, STPState: &c.STPState, VLANFiltering: &c.VLANFiltering,
+		Priority: c.Priority, STPState: &c.STPState, STPMode: &c.STPMode, VLANFiltering: &c.VLANFiltering,
 		VLANDefaultPVID: c.VLANDefaultPVID, VLANStats: &c.VLANStats, VLANStatsPerPort: &c.VLANStatsPerPort,
 		GroupFwdMask: &c.GroupFwdMask, NoLinkLocalLearn: &c.NoLinkLocalLearn, FDBMaxLearned: &c.FDBMaxLearned,
 		MSTEnabled: &c.MSTEnabled, McastSnooping: &c.McastSnooping, McastQuerier: &c.McastQuerier,
@@ -372,6 +373,7 @@ func (x *tx) join(p *Port, c *PortConfig) error {
 	}
 	vlanDev{x, p}.set(vs)
 	x.readdress = true
+	x.recalculate()
 	x.link(p)
 	return x.setPort(p, &c.Attrs)
 }
@@ -401,7 +403,7 @@ func (b *Bridge) RemovePort(p *Port) error {
 			}
 		}
 		p.mu.Lock()
-		p.device = PortInfo{Name: p.name, Address: pc.info.Address, MTU: pc.info.MTU, Up: pc.info.Up, Carrier: pc.flags.has(flagCarrier)}
+		p.device = PortInfo{Name: p.name, Address: pc.info.Address, MTU: pc.info.MTU, Up: pc.info.Up, Carrier: pc.flags.has(flagCarrier), Speed: pc.info.Speed}
 		p.mu.Unlock()
 		x.snoopPortGone(p)
 		x.readdress = true
