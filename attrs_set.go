@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/stp"
 )
 
 // Set changes settings of the bridge, all that a names or none of them. Errors:
@@ -25,28 +26,18 @@ func (x *tx) setBridge(a *BridgeAttrs) error {
 	i := &x.cfg.info
 	put(&i.AgeingTime, a.AgeingTime)
 	put(&x.cfg.ownAgeing, a.AgeingTime)
-	put(&i.ForwardDelay, a.ForwardDelay)
-	put(&i.HelloTime, a.HelloTime)
-	put(&i.MaxAge, a.MaxAge)
-	if a.Priority != nil {
-		i.Priority = *a.Priority
-		x.designate()
-	}
 	put(&i.VLANStats, a.VLANStats)
 	put(&i.GroupFwdMask, a.GroupFwdMask)
 	put(&i.NoLinkLocalLearn, a.NoLinkLocalLearn)
 	if x.cfg.rules.maxLearned {
 		put(&i.FDBMaxLearned, a.FDBMaxLearned)
 	}
-	if a.STPState != nil {
-		i.STPState = min(max(*a.STPState, 0), 1)
-		if i.STPState != 0 {
-			i.ForwardDelay = min(max(i.ForwardDelay, 2*time.Second), 30*time.Second)
-		}
-	}
+	put(&i.STPMode, a.STPMode)
+	put(&i.TxHoldCount, a.TxHoldCount)
 	if err := x.setVLANOptions(a); err != nil {
 		return err
 	}
+	x.setTree(a) // which cannot be taken back: nothing is refused behind it
 	if a.FDBLocalVLAN0 != nil {
 		x.setLocalVLAN0(*a.FDBLocalVLAN0)
 	}
@@ -63,11 +54,11 @@ func (x *tx) setBridge(a *BridgeAttrs) error {
 // change flag of IEEE 802.1D-2004 17.11): while it is, an idle entry lives for
 // ForwardDelay instead of AgeingTime, so that stations that are behind another port
 // now are found there soon. Nothing is flushed, and the collector comes when it was
-// to come anyway. With STP on AgeingTime reads twice ForwardDelay meanwhile, as in
-// Linux. The spanning tree will say so itself once it is built; until then, and for
-// those who run one of their own, this says it. Bringing the bridge down ends it.
+// to come anyway. While STPState is 1 the bridge says so itself, and this holds until it
+// does the next time; AgeingTime reads twice ForwardDelay meanwhile, as in Linux. It is
+// for those who run a spanning tree of their own. Bringing the bridge down ends it.
 func (b *Bridge) SetTopologyChange(on bool) error {
-	return b.change("set topology change", b.name, func(x *tx) error { x.setTopologyChange(on); return nil })
+	return b.change("set topology change", b.name, func(x *tx) error { x.treeChanging(on); return nil })
 }
 
 // setTopologyChange is __br_set_topology_change.
@@ -94,6 +85,12 @@ func (x *tx) checkBridge(a *BridgeAttrs) (why string, no Errno) {
 		return "hello time must be 1 s to 10 s", ERANGE
 	case out(a.MaxAge, 6*time.Second, 40*time.Second):
 		return "max age must be 6 s to 40 s", ERANGE
+	case a.STPMode != nil && *a.STPMode > STPModeRapid:
+		return "no such STP mode", EINVAL
+	case a.STPMode != nil && i.STPState != 0 && *a.STPMode != i.STPMode:
+		return "the STP mode can't change while STP is on", EBUSY
+	case a.TxHoldCount != nil && (*a.TxHoldCount < 1 || *a.TxHoldCount > 10):
+		return "transmit hold count must be 1 to 10", ERANGE
 	case a.VLANProtocol != nil && !a.VLANProtocol.IsTag():
 		return "VLAN protocol must be 802.1Q or 802.1ad", EPROTONOSUPPORT
 	case a.VLANDefaultPVID != nil && *a.VLANDefaultPVID > frame.MaxVID:
@@ -188,13 +185,11 @@ func (x *tx) setPort(p *Port, a *PortAttrs) error {
 		return x.refuse(no, why)
 	}
 	pc := x.edit(p)
-	was, designated := pc.info, x.designated(pc)
+	was := pc.info
 	applyPort(&pc.info, a, &x.cfg.rules)
+	pc.adminCost = pc.adminCost || a.Cost != nil
 	pc.info.PortID = portID(&pc.info)
 	x.snoopPortAttrs(p, a)
-	if designated || pc.told.priority == x.cfg.info.Priority && pc.info.PortID < pc.told.port {
-		x.become(p)
-	}
 	pc.derive()
 	if pc.info.NeighSuppress != was.NeighSuppress || pc.info.NeighVLANSuppress != was.NeighVLANSuppress {
 		x.recountSuppression()
@@ -207,9 +202,6 @@ func (x *tx) setPort(p *Port, a *PortAttrs) error {
 	if was.VLANTunnel && !pc.info.VLANTunnel {
 		vlanDev{x, p}.edit().tunnels = nil
 	}
-	if a.Cost != nil {
-		x.designate()
-	}
 	if a.BackupPort != nil {
 		pc.backup = 0
 		if q := x.portNamed(*a.BackupPort); q != nil {
@@ -219,10 +211,7 @@ func (x *tx) setPort(p *Port, a *PortAttrs) error {
 	if a.FDBFlush {
 		x.flushPort(p)
 	}
-	if a.State != nil {
-		x.setState(p, *a.State)
-		x.selectStates()
-	}
+	x.setTreePort(p, a)
 	return nil
 }
 
@@ -240,10 +229,14 @@ func (x *tx) checkPort(p *Port, a *PortAttrs) (why string, no Errno) {
 		return "priority must be 0 to 63", ERANGE
 	case a.State != nil && *a.State > StateBlocking:
 		return "no such port state", EINVAL
-	case a.State != nil && x.cfg.info.STPState == 1:
+	case a.State != nil && x.cfg.info.hasTree():
 		return "the spanning tree decides port states", EBUSY
 	case a.State != nil && !i.Up, a.State != nil && !pc.flags.has(flagCarrier) && *a.State != StateDisabled:
 		return "the port's link is down", ENETDOWN
+	case a.PathCost != nil && *a.PathCost > 200_000_000:
+		return "path cost must be at most 200,000,000", ERANGE
+	case a.PointToPoint != nil && *a.PointToPoint > stp.PointToPointNo:
+		return "no such value of PointToPoint", EINVAL
 	case a.McastRouter != nil && (*a.McastRouter < 0 || *a.McastRouter > 3):
 		return "mcast_router must be 0 to 3", EINVAL
 	case a.McastEHTHostsLimit != nil && *a.McastEHTHostsLimit == 0:
@@ -285,6 +278,13 @@ func applyPort(i *PortInfo, a *PortAttrs, r *rules) {
 	put(&i.BackupPort, a.BackupPort)
 	put(&i.Guard, a.Guard)
 	put(&i.RootBlock, a.RootBlock)
+	put(&i.AdminEdge, a.AdminEdge)
+	put(&i.AutoEdge, a.AutoEdge)
+	put(&i.PointToPoint, a.PointToPoint)
+	put(&i.PathCost, a.PathCost)
+	put(&i.RestrictedTCN, a.RestrictedTCN)
+	put(&i.BPDUFilter, a.BPDUFilter)
+	put(&i.LoopGuard, a.LoopGuard)
 	put(&i.FastLeave, a.FastLeave)
 	put(&i.McastToUnicast, a.McastToUnicast)
 	put(&i.McastEHTHostsLimit, a.McastEHTHostsLimit)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ddfb540f/bridge/frame"
 	"github.com/ddfb540f/bridge/snoop"
+	"github.com/ddfb540f/bridge/stp"
 )
 
 // Config is how a bridge is made. The zero Config is a bridge as Linux makes it,
@@ -31,6 +32,7 @@ type Config struct {
 	MaxAge       *time.Duration // nil: 20 s
 	Priority     *uint16        // nil: 32768
 	STPState     int            // see BridgeAttrs.STPState
+	STPMode      STPMode        // see BridgeAttrs.STPMode
 
 	VLANFiltering    bool
 	VLANProtocol     frame.EtherType // 0: 802.1Q
@@ -80,6 +82,8 @@ type Bridge struct {
 	trace     atomic.Pointer[Trace]
 	host      host
 	snooping  snooping
+	spanning  spanning
+	outbox    outbox
 	unsettled unsettled
 	downs     atomic.Int32 // how many cables are down
 
@@ -122,9 +126,11 @@ func New(c Config) (*Bridge, error) {
 	b.start = b.clock()
 	b.fdb.init(b, b.rand.Uint64(), b.rand.Uint64())
 	b.host.init(b)
+	b.outbox.in = b.host.input()
 	b.serve.init()
 	rules := rulesOf(c.Kernel)
 	b.snooping.init(b, snoop.Rules{Sources: rules.mcastSources, MaxGroups: rules.maxGroups}, b.rand.Uint64())
+	b.spanning.init(b)
 	b.events.more = b.poke
 	if c.Trace != nil {
 		b.trace.Store(&c.Trace)
@@ -144,7 +150,7 @@ func (b *Bridge) firstConfig(c *Config) *config {
 	cfg.info = BridgeInfo{
 		Name: b.name, AddressAuto: true, MTU: defaultMTU, MTUAuto: true, Up: !c.Down, Carrier: true,
 		AgeingTime: 300 * time.Second, ForwardDelay: 15 * time.Second, HelloTime: 2 * time.Second, MaxAge: 20 * time.Second,
-		Priority: 0x8000, VLANProtocol: frame.TypeDot1Q, VLANDefaultPVID: 1, GroupAddress: defaultGroupAddress,
+		Priority: 0x8000, TxHoldCount: stp.DefaultRapidOptions.HoldCount, VLANProtocol: frame.TypeDot1Q, VLANDefaultPVID: 1, GroupAddress: defaultGroupAddress,
 	}
 	cfg.ownAgeing = cfg.info.AgeingTime
 	cfg.derive()
@@ -155,7 +161,7 @@ func (b *Bridge) firstConfig(c *Config) *config {
 func (x *tx) configure(c *Config) error {
 	a := BridgeAttrs{
 		AgeingTime: c.AgeingTime, ForwardDelay: c.ForwardDelay, HelloTime: c.HelloTime, MaxAge: c.MaxAge,
-		Priority: c.Priority, STPState: &c.STPState, VLANFiltering: &c.VLANFiltering,
+		Priority: c.Priority, STPState: &c.STPState, STPMode: &c.STPMode, VLANFiltering: &c.VLANFiltering,
 		VLANDefaultPVID: c.VLANDefaultPVID, VLANStats: &c.VLANStats, VLANStatsPerPort: &c.VLANStatsPerPort,
 		GroupFwdMask: &c.GroupFwdMask, NoLinkLocalLearn: &c.NoLinkLocalLearn, FDBMaxLearned: &c.FDBMaxLearned,
 		MSTEnabled: &c.MSTEnabled, McastSnooping: &c.McastSnooping, McastQuerier: &c.McastQuerier,
@@ -186,8 +192,8 @@ func (x *tx) configure(c *Config) error {
 	case !c.Address.IsValid():
 		return x.refuse(EADDRNOTAVAIL, "not the address of a station")
 	default:
-		x.setBridgeAddress(c.Address)
 		i.AddressAuto = false
+		x.setBridgeAddress(c.Address)
 	}
 	vs := c.VLANs
 	if vs == nil && i.VLANDefaultPVID != 0 {
@@ -200,6 +206,7 @@ func (x *tx) configure(c *Config) error {
 	}
 	vlanDev{x, nil}.set(vs)
 	if i.Up {
+		x.treeUp(true)
 		x.snoopUp(true)
 	}
 	return x.setBridge(&c.Attrs)
@@ -224,10 +231,8 @@ func (b *Bridge) FDB() *FDB { return &b.fdb }
 
 // Info gives all settings and the state of the bridge.
 func (b *Bridge) Info() BridgeInfo {
-	i := b.cfg.Load().info
+	i := b.spanning.info()
 	i.FDBLearned = b.fdb.Learned()
-	i.BridgeID = BridgeID{Priority: i.Priority, Address: i.Address}
-	i.RootID = i.BridgeID
 	b.snooping.fill(&i)
 	return i
 }
@@ -358,7 +363,10 @@ func (x *tx) join(p *Port, c *PortConfig) error {
 	if err := x.setPort(p, c.attrs()); err != nil {
 		return err
 	}
-	x.become(p)
+	if why, no := x.checkPort(p, &c.Attrs); why != "" {
+		return x.refuse(no, why)
+	}
+	x.treePort(p)
 	x.addLocal(p, pc.info.Address, 0)
 	vs := c.VLANs
 	if vs == nil && x.cfg.info.VLANDefaultPVID != 0 {
@@ -366,6 +374,7 @@ func (x *tx) join(p *Port, c *PortConfig) error {
 	}
 	vlanDev{x, p}.set(vs)
 	x.readdress = true
+	x.recalculate()
 	x.link(p)
 	return x.setPort(p, &c.Attrs)
 }
@@ -383,8 +392,8 @@ func (b *Bridge) RemovePort(p *Port) error {
 			return x.refuse(EINVAL, "not a port of this bridge")
 		}
 		x.own()
-		x.snoopState(p, StateDisabled)
-		x.snoopDisable(p)
+		x.treePortGone(p)
+		pc = x.cfg.conf(p)
 		pc.vlans.each(x.leaveVLAN)
 		x.cfg.byNum[p.num] = nil
 		x.cfg.ports = slices.DeleteFunc(x.cfg.ports, func(q *portConf) bool { return q == pc })
@@ -395,9 +404,8 @@ func (b *Bridge) RemovePort(p *Port) error {
 			}
 		}
 		p.mu.Lock()
-		p.device = PortInfo{Name: p.name, Address: pc.info.Address, MTU: pc.info.MTU, Up: pc.info.Up, Carrier: pc.flags.has(flagCarrier)}
+		p.device = PortInfo{Name: p.name, Address: pc.info.Address, MTU: pc.info.MTU, Up: pc.info.Up, Carrier: pc.flags.has(flagCarrier), Speed: pc.info.Speed}
 		p.mu.Unlock()
-		x.designate()
 		x.snoopPortGone(p)
 		x.readdress = true
 		x.after = append(x.after, func() {
@@ -424,17 +432,8 @@ func (b *Bridge) SetUp(up bool) error {
 		x.cfg.info.Up = up
 		if up {
 			x.snoopUp(true)
-		} else {
-			x.setTopologyChange(false)
 		}
-		for _, pc := range x.cfg.ports {
-			switch { // whatever its state was set to meanwhile
-			case up && x.running(pc.p):
-				x.enable(pc.p)
-			case !up && pc.info.State != StateDisabled:
-				x.disable(pc.p)
-			}
-		}
+		x.treeUp(up)
 		if !up {
 			x.snoopUp(false)
 		}
