@@ -80,6 +80,7 @@ type Bridge struct {
 	trace     atomic.Pointer[Trace]
 	host      host
 	snooping  snooping
+	sender    sender
 	unsettled unsettled
 	downs     atomic.Int32 // how many cables are down
 
