@@ -114,6 +114,12 @@ func TestComplaints(t *testing.T) {
 		{"run --raw a --port a=mtu=1400", exitUsage, "that is no option of an interface named with --raw"},
 		{"run --raw a --port a=offload=off", exitUsage, "that is no option of an interface named with --raw"},
 		{"run --tap a --host h --port br0=hairpin", exitUsage, "--port br0=hairpin: that is no option of the host"},
+		{"run --tap a --loop-probe on", exitUsage, "neither off, report nor hold"},
+		{"run --tap a --loop-probe off,every=1", exitUsage, "off has no options"},
+		{"run --tap a --loop-probe hold,every=0", exitUsage, "every=0: not a number from 1 to 86400"},
+		{"run --tap a --loop-probe hold,for=2", exitUsage, "neither every=SECONDS nor hold=SECONDS"},
+		{"run --tap a --loop-probe report,hold=2", exitUsage, "report holds no port"},
+		{"run --tap a --port a=loop_keep=never", exitUsage, "--port a=loop_keep=never: neither on nor off"},
 		{"run --tap a/b", exitFailure, "slash"},
 		{"run --host a/b --tap c", exitFailure, "slash"},
 	} {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ddfb540f/bridge"
+	"github.com/ddfb540f/bridge/filter"
 	"github.com/ddfb540f/bridge/frame"
 )
 
@@ -55,7 +56,10 @@ type options struct {
 	ports    []portSpec
 	reattach bool
 	trace    bool
-	cfg      bridge.Config // but for Name and Trace
+
+	loopProbe *filter.Probing // nil: none
+
+	cfg bridge.Config // but for Name and Trace
 }
 
 // argument collects what --port and --vlan say until every port is known.
@@ -107,6 +111,10 @@ func (p *parser) define() {
 	fs.BoolVar(&o.cfg.McastQuerier, "mcast-querier", false, "")
 	fs.BoolVar(&o.reattach, "reattach", false, "")
 	fs.BoolVar(&o.trace, "trace", false, "")
+	fs.Func("loop-probe", "", func(text string) (err error) {
+		o.loopProbe, err = parseLoopProbe(text)
+		return err
+	})
 	fs.Func("address", "", func(text string) (err error) {
 		o.cfg.Address, err = parseStation(text)
 		return err

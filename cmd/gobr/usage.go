@@ -51,6 +51,10 @@ The bridge:
                        is a querier
   --mcast-querier      send IGMP queries while nobody else does. It turns
                        --mcast-snooping on
+  --loop-probe off|report|hold[,every=SECONDS][,hold=SECONDS]
+                       look for loops without a spanning tree: a port sends a small
+                       frame every 5 seconds, and one that comes back is reported; hold
+                       takes a port out until 60 seconds have gone by without (off)
   --trace              print every step of every frame
 
 ADDRESS[,OPTION...] of --qemu is one of these. A comma in PATH is written twice
@@ -101,6 +105,7 @@ and filters (docs/filters.md), which say what they drop:
   bcast_rate=N mcast_rate=N unknown_rate=N
                frames a second that it may send to all, to groups, and to addresses
                that are not known
+  loop_keep=B  --loop-probe=hold takes out the other port of a loop, not this one
 Answering for nobody, since gobr has no table of neighbours; what is left is that
 gratuitous ARP and unsolicited neighbour advertisements do not leave by the port:
   neigh_suppress=B neigh_vlan_suppress=B
