@@ -177,8 +177,8 @@ func (l *Loop) judge(s *bridge.Passage) bridge.Ruling {
 	if s.Hook == bridge.HookPreRouting {
 		at = s.In
 	}
-	if !(*held)[at.Name()] {
-		return bridge.Ruling{}
+	if !(*held)[at.Name()] || s.In == nil && s.Frame.Dst().IsLinkLocal() {
+		return bridge.Ruling{} // also BPDUs, which say that there is a bridge
 	}
 	if !s.Dry {
 		l.dropped.Add(1)

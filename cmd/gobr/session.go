@@ -104,6 +104,10 @@ func (s *session) watch() {
 			}
 		case bridge.EventFilter:
 			s.say("%s", e)
+		case bridge.EventPortState, bridge.EventBPDUGuard, bridge.EventRootBlocked, bridge.EventTopologyChange:
+			if s.o.cfg.STPState != 0 {
+				s.say("%s", e)
+			}
 		case bridge.EventWarning:
 			s.say("warning: %s: %v", e.Port, e.Err)
 		}
