@@ -13,22 +13,25 @@ import (
 // is carried out whole or refused whole.
 type BridgeAttrs struct {
 	AgeingTime   *time.Duration // life of an idle entry; 0 or less: nothing is learned
-	ForwardDelay *time.Duration // 2 s to 30 s while STP is on, else any; used once STP is built
-	HelloTime    *time.Duration // 1 s to 10 s; used once STP is built
-	MaxAge       *time.Duration // 6 s to 40 s; used once STP is built
-	Priority     *uint16        // upper half of the bridge id
+	ForwardDelay *time.Duration // 2 s to 30 s while STP is on, else any
+	HelloTime    *time.Duration // between the BPDUs of the root; 1 s to 10 s
+	MaxAge       *time.Duration // until what a bridge said is forgotten; 6 s to 40 s
+	Priority     *uint16        // upper half of the bridge id: the lowest id of a network is its root
 
-	// STPMode is who runs the spanning tree while STPState is on; EBUSY to change it then.
+	// STPState: 0 off, any other value on. While it is on frames to 01:80:c2:00:00:00 are
+	// not forwarded. The bridge itself runs the tree (802.1D, see package stp), and port
+	// states cannot be written; or with STPModeUser somebody else does. Ports that forward
+	// when it is turned on go on forwarding, as in Linux; those whose link comes up later
+	// are LISTENING and LEARNING for a ForwardDelay each.
+	STPState *int
+
+	// STPMode: who runs the tree while STPState is on (stp_mode). EBUSY while it is, but
+	// for the value that it has; EINVAL for another value than those named.
 	STPMode *STPMode
 
 	// TxHoldCount is how many BPDUs a port may send at once with STPModeRapid, 1 to 10;
 	// each second it may send one more.
 	TxHoldCount *int
-
-	// STPState: 0 off, any other value on. The spanning tree itself is not built
-	// yet. What it means for the datapath is: frames to 01:80:c2:00:00:00 are kept
-	// from being forwarded, and port states cannot be written.
-	STPState *int
 
 	VLANFiltering    *bool
 	VLANProtocol     *frame.EtherType // frame.TypeDot1Q or frame.TypeDot1AD
@@ -37,7 +40,7 @@ type BridgeAttrs struct {
 	VLANStatsPerPort *bool            // only while no port has a VLAN
 
 	GroupFwdMask     *uint16    // bit X: forward 01:80:c2:00:00:0X; bits 0 to 2 are refused
-	GroupAddress     *frame.MAC // 01:80:c2:00:00:0X, X not 1, 2 or 3; used once STP is built
+	GroupAddress     *frame.MAC // 01:80:c2:00:00:0X, X not 1, 2 or 3: where BPDUs are sent to and accepted at
 	NoLinkLocalLearn *bool
 	FDBMaxLearned    *uint32 // 0: no limit
 	FDBFlush         bool    // remove the entries that are not static
@@ -99,11 +102,11 @@ type BridgeInfo struct {
 	NoARP       bool
 
 	AgeingTime   time.Duration // while STP is on and TopologyChange too: twice ForwardDelay
-	ForwardDelay time.Duration
+	ForwardDelay time.Duration // in use, as the next two: the root's, which may be another bridge
 	HelloTime    time.Duration
 	MaxAge       time.Duration
 	Priority     uint16
-	STPState     int // 0 off, 1 the kernel's, 2 user space's or RSTP
+	STPState     int // 0 off, 1 the kernel's tree runs, 2 somebody else's, or RSTP
 	STPMode      STPMode
 	TxHoldCount  int
 
@@ -165,6 +168,18 @@ type BridgeInfo struct {
 // system id extension, as in Linux.
 type BridgeID = stp.BridgeID
 
+// An STPMode says who runs the spanning tree.
+type STPMode uint8
+
+// The modes, with the numbers of stp_mode, which Linux has from 7.1 on: before, a program
+// that the kernel starts (/sbin/bridge-stp) decides. There is none here.
+const (
+	STPModeAuto   STPMode = iota // as STPModeKernel
+	STPModeUser                  // somebody outside, by PortAttrs.State: a port whose link comes up is BLOCKING
+	STPModeKernel                // the bridge itself
+	STPModeRapid                 // ours: RSTP, as a daemon beside the kernel has it; STPState reads 2. See docs/rstp.md
+)
+
 // A PortState is a port's spanning-tree state (BR_STATE_*).
 type PortState = stp.State
 
@@ -183,9 +198,9 @@ const (
 // is, any other value is taken verbatim. A request is carried out whole or
 // refused whole.
 type PortAttrs struct {
-	State    *PortState // EBUSY while a spanning tree of the bridge's is on, ENETDOWN while the link is down
-	Priority *int       // 0 to 63
-	Cost     *int       // 1 to 65535
+	State    *PortState // EBUSY while the bridge itself runs a tree, ENETDOWN while the link is down
+	Priority *int       // upper part of the port id, 0 to 63; lower is better
+	Cost     *int       // of the way to the root by this port, 1 to 65535; from then on it does not follow Port.SetSpeed
 
 	Learning     *bool
 	Flood        *bool // unknown unicast leaves this port
@@ -216,12 +231,13 @@ type PortAttrs struct {
 
 	FDBFlush bool // remove the port's entries that are neither static nor extern_learn
 
-	// Kept, checked and dumped; their effect is not built yet.
-	Guard     *bool // BPDU guard
+	// While STPState is 1, and with STPModeRapid. Guard: a BPDU disables the port, with an EventBPDUGuard, until
+	// its link goes down and up. RootBlock: the port does not become the root port; it is
+	// LISTENING while it would, or with RSTP discards (EventRootBlocked).
+	Guard     *bool
 	RootBlock *bool
 
-	// RSTP (STPModeRapid), by which Guard and RootBlock are followed too; they are kept
-	// and dumped without it.
+	// RSTP (STPModeRapid); kept and dumped without it.
 	//
 	// AdminEdge: no bridge is behind this port, which forwards as soon as its link is up,
 	// until a BPDU says otherwise. AutoEdge, on by default: the port finds that out for
@@ -230,9 +246,10 @@ type PortAttrs struct {
 	// PointToPoint: at most one other bridge is behind this port, without which it is slow
 	// to forward. A cable is taken for that, unless it says PointToPointNo.
 	//
-	// PathCost is the way to the root by this port, 1 to 200,000,000; 0: 200,000. It is on
-	// the scale of 802.1D-2004, where a gigabit is 20,000 (stp.RapidCost), and not on that
-	// of Cost, which RSTP does not look at: the bridges around use this one.
+	// PathCost is the way to the root by this port, 1 to 200,000,000; 0: by
+	// the link's speed, and 200,000 if that is not known. It is on the scale of
+	// 802.1D-2004, where a gigabit is 20,000 (stp.RapidCost), and not on that of Cost,
+	// which RSTP does not look at: the bridges around use this one.
 	AdminEdge     *bool
 	AutoEdge      *bool
 	PointToPoint  *stp.PointToPoint
@@ -275,6 +292,7 @@ type PortInfo struct {
 	State    PortState
 	Priority int
 	Cost     int
+	Speed    int    // of the link, in Mb/s; 0: not known
 	PortID   uint16 // priority and number
 
 	Learning     bool
@@ -311,11 +329,11 @@ type PortInfo struct {
 	VLANTunnel         bool
 	BackupNexthopID    uint32
 
-	// The spanning tree's view, which without STP is that of a root bridge.
+	// Who serves the port's segment, as far as the spanning tree knows.
 	DesignatedRoot   BridgeID
 	DesignatedBridge BridgeID
 	DesignatedPort   uint16
-	DesignatedCost   int
+	DesignatedCost   uint32
 
 	TopologyChangeAck bool // the next BPDU acknowledges a topology change
 	ConfigPending     bool // a BPDU waits for the hold timer

@@ -54,9 +54,9 @@ func (x *tx) setBridge(a *BridgeAttrs) error {
 // change flag of IEEE 802.1D-2004 17.11): while it is, an idle entry lives for
 // ForwardDelay instead of AgeingTime, so that stations that are behind another port
 // now are found there soon. Nothing is flushed, and the collector comes when it was
-// to come anyway. With STP on AgeingTime reads twice ForwardDelay meanwhile, as in
-// Linux. The spanning tree will say so itself once it is built; until then, and for
-// those who run one of their own, this says it. Bringing the bridge down ends it.
+// to come anyway. While STPState is 1 the bridge says so itself, and this holds until it
+// does the next time; AgeingTime reads twice ForwardDelay meanwhile, as in Linux. It is
+// for those who run a spanning tree of their own. Bringing the bridge down ends it.
 func (b *Bridge) SetTopologyChange(on bool) error {
 	return b.change("set topology change", b.name, func(x *tx) error { x.treeChanging(on); return nil })
 }
@@ -87,7 +87,7 @@ func (x *tx) checkBridge(a *BridgeAttrs) (why string, no Errno) {
 		return "max age must be 6 s to 40 s", ERANGE
 	case a.STPMode != nil && *a.STPMode > STPModeRapid:
 		return "no such STP mode", EINVAL
-	case a.STPMode != nil && *a.STPMode != i.STPMode && i.STPState != 0:
+	case a.STPMode != nil && i.STPState != 0 && *a.STPMode != i.STPMode:
 		return "the STP mode can't change while STP is on", EBUSY
 	case a.TxHoldCount != nil && (*a.TxHoldCount < 1 || *a.TxHoldCount > 10):
 		return "transmit hold count must be 1 to 10", ERANGE
@@ -187,6 +187,7 @@ func (x *tx) setPort(p *Port, a *PortAttrs) error {
 	pc := x.edit(p)
 	was := pc.info
 	applyPort(&pc.info, a, &x.cfg.rules)
+	pc.adminCost = pc.adminCost || a.Cost != nil
 	pc.info.PortID = portID(&pc.info)
 	x.snoopPortAttrs(p, a)
 	pc.derive()

@@ -375,6 +375,7 @@ func (x *tx) join(p *Port, c *PortConfig) error {
 	}
 	vlanDev{x, p}.set(vs)
 	x.readdress = true
+	x.recalculate()
 	x.link(p)
 	return x.setPort(p, &c.Attrs)
 }
@@ -404,7 +405,7 @@ func (b *Bridge) RemovePort(p *Port) error {
 			}
 		}
 		p.mu.Lock()
-		p.device = PortInfo{Name: p.name, Address: pc.info.Address, MTU: pc.info.MTU, Up: pc.info.Up, Carrier: pc.flags.has(flagCarrier)}
+		p.device = PortInfo{Name: p.name, Address: pc.info.Address, MTU: pc.info.MTU, Up: pc.info.Up, Carrier: pc.flags.has(flagCarrier), Speed: pc.info.Speed}
 		p.mu.Unlock()
 		x.snoopPortGone(p)
 		x.readdress = true

@@ -46,7 +46,9 @@ type portConf struct {
 	vlans  *vlanGroup
 	backup int  // number of the port that takes over; 0 none
 	cut    bool // the cable has ended, or is down: there is no carrier, whatever info says
-	info   PortInfo
+
+	adminCost bool // somebody set the path cost: it no longer follows the speed
+	info      PortInfo
 }
 
 // portFlags are the flags of a port that the datapath asks for (BR_*).
@@ -264,6 +266,7 @@ func (x *tx) setState(p *Port, s PortState) {
 // device is up and has one is enabled, else disabled, and then forgets what it learned,
 // unless another port is to take over. While the bridge is down nothing follows.
 func (x *tx) link(p *Port) {
+	x.followSpeed(p)
 	disabled := x.cfg.conf(p).info.State == StateDisabled
 	switch running := x.running(p); {
 	case !x.cfg.info.Up:
@@ -282,9 +285,7 @@ func (x *tx) running(p *Port) bool {
 // settle brings the bridge device in line with its ports.
 func (x *tx) settle() {
 	c := x.cfg
-	if x.readdress && c.info.AddressAuto {
-		x.setBridgeAddress(lowestAddress(c.ports))
-	}
+	x.recalculate()
 	if c.info.MTUAuto {
 		c.info.MTU = defaultMTU
 		for i, pc := range c.ports {
@@ -302,6 +303,14 @@ func (x *tx) settle() {
 	}
 	x.treeSettle()
 	c.derive()
+}
+
+// recalculate has a bridge that nobody named follow the addresses of its ports.
+func (x *tx) recalculate() {
+	if x.readdress && x.cfg.info.AddressAuto {
+		x.setBridgeAddress(lowestAddress(x.cfg.ports))
+	}
+	x.readdress = false
 }
 
 // lowestAddress is what the bridge is called while nobody named it

@@ -21,7 +21,8 @@ type PortConfig struct {
 	Locked, MAB, ProxyARP      bool
 	GroupFwdMask               uint16
 	Priority                   *int // 0 to 63; nil: 32
-	Cost                       int  // 1 to 65535; 0: 100
+	Cost                       int  // 1 to 65535; 0: from Speed
+	Speed                      int  // of the link, in Mb/s, see Port.SetSpeed; 0: not known
 
 	VLANs []VLAN // nil: the bridge's default PVID; else exactly these, none if empty
 
@@ -119,6 +120,7 @@ func (p *Port) failure() error {
 func (p *Port) Stats() (s PortStats) {
 	s.Egress, s.Ingress.Lost = p.tx.ledger(), lostBefore(p.lost)
 	s.FDBEvicted = p.evicted.Load()
+	s.STP = p.b.spanning.portStats(p)
 	s.TxPackets, s.TxBytes = s.Egress.Sent, p.tx.bytes.Load()
 	s.TxDropped = s.Egress.Refused[DropQueueFull] + s.Egress.Refused[DropPortGone]
 	p.mu.Lock()
@@ -154,6 +156,19 @@ func (p *Port) SetLink(up, carrier bool) error {
 			x.link(p)
 		}
 	})
+}
+
+// SetSpeed says how fast the port's link is, in Mb/s, 0 if that is not known; EINVAL for
+// less. While it is up the path cost follows, unless somebody has set that: from the next
+// time on that the spanning tree chooses its root port.
+func (p *Port) SetSpeed(mbps int) error {
+	return p.onDevice("set speed", func(i *PortInfo) error {
+		if mbps < 0 {
+			return refuse("set speed", p.name, EINVAL, "a speed must not be negative")
+		}
+		i.Speed = mbps
+		return nil
+	}, func(x *tx) { x.followSpeed(p) })
 }
 
 // SetMTU sets the MTU of the port's device, 68 to 65521 (else EINVAL): the longest
@@ -211,7 +226,7 @@ func (x *tx) build(p *Port, c *PortConfig) (*portConf, error) {
 	pc := &portConf{p: p, num: p.num, vlans: new(vlanGroup), info: PortInfo{
 		Name: p.name, Attached: true, No: p.num,
 		Address: c.Address, MTU: c.MTU, Up: !c.Down, Carrier: !c.NoCarrier,
-		Priority: 32, Cost: 100, AutoEdge: true, McastEHTHostsLimit: 512,
+		Priority: 32, Cost: pathCost(c.Speed), Speed: c.Speed, AutoEdge: true, McastEHTHostsLimit: 512,
 	}}
 	i := &pc.info
 	if i.MTU == 0 {
@@ -225,6 +240,8 @@ func (x *tx) build(p *Port, c *PortConfig) (*portConf, error) {
 		return nil, x.refuse(EINVAL, "the port's address is a group address")
 	case i.MTU < minMTU || i.MTU > maxPortMTU:
 		return nil, x.refuse(EINVAL, "MTU must be 68 to 65521")
+	case c.Speed < 0:
+		return nil, x.refuse(EINVAL, "a speed must not be negative")
 	case c.FDBLimit < 0:
 		return nil, x.refuse(EINVAL, "FDBLimit must not be negative")
 	}

@@ -19,17 +19,6 @@ import (
 // What the machine says of ports becomes part of the config in which the BPDU, or what
 // else caused it, is followed: when a BPDU that agrees leaves, the ports discard.
 
-// STPMode is who runs the spanning tree while STPState is on (stp_mode).
-type STPMode uint8
-
-// The modes. STPModeRapid is the library's own.
-const (
-	STPModeAuto   STPMode = iota // STPModeKernel: there is no /sbin/bridge-stp to ask
-	STPModeUser                  // somebody outside: sets the states of ports, gets BPDUs by PortConfig.OnPass
-	STPModeKernel                // 802.1D as the kernel has it
-	STPModeRapid                 // RSTP, as a daemon has it beside the kernel. STPState reads 2
-)
-
 var stpModeNames = [...]string{"auto", "user", "kernel", "rapid"}
 
 // String gives the mode in one word.
@@ -98,7 +87,7 @@ func (x *tx) rapidFollow() {
 		case have != o:
 			m.SetPort(x.now, num, o)
 		}
-		link := stp.Link{Up: x.cfg.info.Up && x.running(pc.p), PointToPoint: true, Cost: stp.RapidCost(0)}
+		link := stp.Link{Up: x.cfg.info.Up && x.running(pc.p), PointToPoint: true, Cost: stp.RapidCost(uint64(pc.info.Speed))}
 		if link != m.Link(num) {
 			m.SetLink(x.now, num, link)
 		}

@@ -342,3 +342,20 @@ func TestSTPModeUser(t *testing.T) {
 	_, ok := l.b.RSTP()
 	assert.False(t, ok)
 }
+
+// The cost by a port follows the speed of its link, on the standard's scale.
+func TestRSTPSpeed(t *testing.T) {
+	l := rapidLab(t, 1)
+	cost := func() uint32 {
+		s, ok := l.p(1).RSTP()
+		require.True(t, ok)
+		return s.Cost
+	}
+	assert.Equal(t, uint32(200_000), cost())
+	require.NoError(t, l.p(1).SetSpeed(1000))
+	assert.Equal(t, uint32(20_000), cost())
+	l.set(1, bridge.PortAttrs{Cost: new(7)})
+	assert.Equal(t, uint32(20_000), cost(), "the kernel's")
+	l.set(1, bridge.PortAttrs{PathCost: new(uint32(7))})
+	assert.Equal(t, uint32(7), cost())
+}

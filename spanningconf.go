@@ -124,6 +124,37 @@ func (x *tx) setTreePort(p *Port, a *PortAttrs) {
 	}
 }
 
+// followSpeed gives a port whose link is up the path cost of its speed, unless somebody
+// has set another.
+func (x *tx) followSpeed(p *Port) {
+	pc := x.cfg.conf(p)
+	if cost := pathCost(pc.info.Speed); !pc.adminCost && x.running(p) && cost != pc.info.Cost {
+		x.edit(p).info.Cost = cost
+		m, _ := x.tree()
+		m.SetLinkCost(uint16(p.num), uint32(cost))
+	}
+}
+
+// pathCost is the path cost of a speed in Mb/s (port_cost): what Linux gives the speeds
+// that it knows, and 100 to any other.
+func pathCost(mbps int) int {
+	switch {
+	case mbps == 100:
+		return 19
+	case mbps == 1000:
+		return 5
+	case mbps == 2500:
+		return 4
+	case mbps == 5000:
+		return 3
+	case mbps == 10_000:
+		return 2
+	case mbps > 10_000:
+		return 1
+	}
+	return 100
+}
+
 // treeSettle takes over the times that are in use.
 func (x *tx) treeSettle() {
 	m, now := x.tree()
@@ -168,9 +199,20 @@ func (s *spanning) port(p *Port) (*portConf, stp.PortStatus) {
 	return pc, t
 }
 
+// portStats are a port's counters, none for one that has left.
+func (s *spanning) portStats(p *Port) STPStats {
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	if s.b.cfg.Load().conf(p) == nil {
+		return STPStats{}
+	}
+	t, _ := s.m.Port(s.now, uint16(p.num))
+	return t.Stats
+}
+
 // fill puts what the tree says of a port in a dump of it.
 func (i *PortInfo) fill(t *stp.PortStatus) {
-	i.DesignatedRoot, i.DesignatedCost = t.DesignatedRoot, int(t.DesignatedCost)
+	i.DesignatedRoot, i.DesignatedCost = t.DesignatedRoot, t.DesignatedCost
 	i.DesignatedBridge, i.DesignatedPort = t.DesignatedBridge, uint16(t.DesignatedPort)
 	i.TopologyChangeAck, i.ConfigPending = t.TopologyChangeAck, t.ConfigPending
 	i.MessageAgeTimer, i.ForwardDelayTimer, i.HoldTimer = t.MessageAgeTimer, t.ForwardDelayTimer, t.HoldTimer

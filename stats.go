@@ -1,6 +1,10 @@
 package bridge
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/ddfb540f/bridge/stp"
+)
 
 // The two ledgers hold what the bridge promises: no frame vanishes.
 
@@ -59,7 +63,12 @@ type PortStats struct {
 	FDBEvicted         uint64 // addresses learned on it that made room for others (FDBLimit)
 	Ingress            IngressLedger
 	Egress             EgressLedger
+
+	STP STPStats // of the spanning tree; 0 for a port that has left
 }
+
+// STPStats are a port's counters of BPDUs and of transitions between states.
+type STPStats = stp.PortStats
 
 // HostStats are the counters of the bridge's own device. They only grow.
 type HostStats struct {

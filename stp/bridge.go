@@ -69,10 +69,12 @@ const (
 	maxForwardDelay = 30 * time.Second
 )
 
-// A Bridge is the spanning tree of one bridge as Linux has it: 802.1D-1998, clause 8,
-// with what Linux does otherwise, for ever and with no tree at all (Off, User). It is
-// used by one goroutine at a time. now is a moment of the caller's own clock, counted
-// from anywhere; it must not go back from one call to the next.
+// A Bridge is the spanning tree of one bridge as Linux has it: 802.1D-1998, clause 8, with
+// what Linux does otherwise, and what it does with port states where no tree runs (Off) or
+// somebody else's does (User). It is used by one goroutine at a time. now is a moment of
+// the caller's own clock, counted from anywhere; it must not go back from one call to the
+// next. Moments and lengths count in ticks of 4 ms, and hello and hold timers expire at
+// full seconds of that clock.
 //
 // Ports are told apart by numbers from 1 to 65535. What is told about a port that is
 // not there is passed over.
@@ -139,8 +141,8 @@ func NewBridge(cfg BridgeConfig) *Bridge {
 	return b
 }
 
-// AddPort adds a port, which is Disabled, and Linux's default for nothing: id holds the
-// priority, cost is that of the way through it. A number that is taken changes nothing.
+// AddPort adds a port, which is Disabled. id holds its priority, cost is that of the way
+// through it. A number that is taken, or 0, changes nothing.
 func (b *Bridge) AddPort(num uint16, id PortID, cost uint32) {
 	if b.byNum[num] != nil || num == 0 {
 		return
@@ -335,6 +337,14 @@ func (b *Bridge) SetCost(now time.Duration, num uint16, cost uint32) {
 		p.cost = cost
 		b.update(tickOf(now))
 		b.selectStates(tickOf(now))
+	}
+}
+
+// SetLinkCost is SetCost for a cost that follows the link: it counts from the next choice
+// on.
+func (b *Bridge) SetLinkCost(num uint16, cost uint32) {
+	if p := b.byNum[num]; p != nil {
+		p.cost = cost
 	}
 }
 
