@@ -84,6 +84,7 @@ type Bridge struct {
 	snooping  snooping
 	spanning  spanning
 	outbox    outbox
+	sender    sender
 	unsettled unsettled
 	downs     atomic.Int32 // how many cables are down
 

@@ -93,6 +93,7 @@ type rawDevice interface {
 	address() (frame.MAC, error)
 	mtu() (int, error)
 	link() (up, carrier bool, err error)
+	speed() (mbps int, full bool, err error)
 	lost() uint64
 	warnings() []string
 	uso() bool // the kernel knows UDP that is still to be cut
@@ -240,6 +241,13 @@ func (r *RawSocket) MTU() (int, error) {
 func (r *RawSocket) Link() (up, carrier bool, err error) {
 	up, carrier, err = r.dev.link()
 	return up, carrier, rawError("read the state of", r.dev.name(), err)
+}
+
+// Speed is that of the link, in Mb/s, as the driver of the interface says (ethtool);
+// 0 if it does not. full: it runs full duplex. For the path cost of a port (stp.Cost).
+func (r *RawSocket) Speed() (mbps int, full bool, err error) {
+	mbps, full, err = r.dev.speed()
+	return mbps, full, rawError("read the speed of", r.dev.name(), err)
 }
 
 // Lost is how many frames came in at the interface and could not be given by

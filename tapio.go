@@ -20,6 +20,7 @@ type tapDevice interface {
 	setMTU(int) error
 	setUp(bool) error
 	link() (up, carrier bool, err error)
+	speed() (mbps int, full bool, err error)
 	lost() uint64
 }
 
@@ -129,4 +130,11 @@ func (t *TAP) Lost() uint64 { return t.dev.lost() }
 func (t *TAP) Link() (up, carrier bool, err error) {
 	up, carrier, err = t.dev.link()
 	return up, carrier, tapError("read the link of", t.dev.name(), err)
+}
+
+// Speed is that of the link, in Mb/s, as the driver of the interface says (ethtool);
+// 0 if it does not. full: it runs full duplex. For the path cost of a port (stp.Cost).
+func (t *TAP) Speed() (mbps int, full bool, err error) {
+	mbps, full, err = t.dev.speed()
+	return mbps, full, tapError("read the speed of", t.dev.name(), err)
 }

@@ -17,8 +17,9 @@ type clock struct {
 
 // now is the time of a frame, in ns, never below 0: a reader whose batch began before
 // that of the first frame is taken to be as late.
-func (c *clock) now(s *bridge.Passage) int64 {
-	t := s.Now()
+func (c *clock) now(s *bridge.Passage) int64 { return c.at(s.Now()) }
+
+func (c *clock) at(t time.Time) int64 {
 	c.once.Do(func() { c.start = t })
 	return max(int64(t.Sub(c.start)), 0)
 }

@@ -4,6 +4,7 @@
 //	Addresses     PreRouting, LocalIn*            the addresses that a port may use, in Ethernet, IP, ARP and ND
 //	Storm         PreRouting                      so much broadcast, multicast and unknown unicast a second
 //	Flap          PreRouting                      an address that jumps between ports stays where it was
+//	Loop          PreRouting, Forward, LocalOut   nothing at a port from which there is a way back to the bridge
 //	Isolation     Forward                         between ports that may speak to each other
 //	Mirror        all five                        everything, with a copy for another port
 //
@@ -19,11 +20,11 @@
 // A list is asked in its order. A Mirror at its head sees what the others drop; a
 // Flap behind Addresses does not believe a forged source:
 //
-//	b.SetFilters(mirror.Filter(), addresses.Filter(), storm.Filter(), flap.Filter(), isolation.Filter())
+//	b.SetFilters(mirror.Filter(), loop.Filter(), addresses.Filter(), storm.Filter(), flap.Filter(), isolation.Filter())
 //
 // Ports are meant by their names, so that a port that leaves and joins again has its
-// rules; all but Mirrored.To. A Storm and a Flap remember ports by name too, and are
-// for one bridge.
+// rules; all but Mirrored.To. A Storm, a Flap and a Loop remember ports by name too, and
+// are for one bridge. A Loop has to be ticked ([Loop.Tick]).
 //
 // Frames that Linux does not show to a filter are not seen here either: those to
 // 01:80:c2:00:00:00 and 0e that are for the port's own stack. They still teach the

@@ -117,6 +117,34 @@ func ExampleFlap() {
 	// Output: used dropped 4
 }
 
+// Two ports that somebody has connected to each other: of what each sends by itself
+// now and then something comes back.
+func ExampleLoop() {
+	loop, err := filter.NewLoop(filter.Probing{})
+	check(err)
+	b, err := bridge.New(bridge.Config{Filters: []bridge.Filter{loop.Filter()}})
+	check(err)
+	defer b.Close()
+	b.Watch(func(e bridge.Event) {
+		if e.Kind == bridge.EventFilter {
+			fmt.Println(e.Err)
+		}
+	})
+	one, other := bridge.NewPipe(bridge.PipeConfig{}) // both ends of the cable
+	_, err = b.AddPort("tap1", one, bridge.PortConfig{})
+	check(err)
+	tap2, err := b.AddPort("tap2", other, bridge.PortConfig{})
+	check(err)
+	loop.Tick(b, time.Now())
+	came := make([]frame.Frame, 1)
+	other.TryRead(came)
+	check(tap2.Receive(came...))
+	fmt.Println(loop.Held())
+	// Output:
+	// a loop from tap1 to tap2, tap2 is held down
+	// [tap2]
+}
+
 // A filter of one's own: no port but the uplink speaks as a router or a DHCP server.
 func ExampleParse() {
 	b, tap1, _ := exampleBridge(bridge.Filter{

@@ -27,7 +27,9 @@ func everyFilter(t testing.TB, to *bridge.Port) (all []bridge.Filter, isolated *
 	require.NoError(t, err)
 	m, err := filter.NewMirror(filter.Mirrored{Ingress: []string{"p1", "p2"}, Egress: []string{"p3"}, To: to})
 	require.NoError(t, err)
-	return []bridge.Filter{m.Filter(), a.Filter(), s.Filter(), fl.Filter(), i.Filter()}, i
+	l, err := filter.NewLoop(filter.Probing{})
+	require.NoError(t, err)
+	return []bridge.Filter{m.Filter(), a.Filter(), s.Filter(), fl.Filter(), i.Filter(), l.Filter()}, i
 }
 
 // All filters at work on several readers at once, while their list is changed: the

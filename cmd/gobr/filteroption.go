@@ -46,6 +46,9 @@ func (s *session) setFilters() error {
 		}
 	}
 	var fs []bridge.Filter
+	if s.loop != nil {
+		fs = append(fs, s.loop.Filter())
+	}
 	if len(allowed) > 0 {
 		a, err := filter.NewAddresses(allowed)
 		if err != nil {

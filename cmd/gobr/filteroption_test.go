@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -69,4 +70,15 @@ func TestSetFilters(t *testing.T) {
 	s.ports = s.ports[1:]
 	require.NoError(t, s.setFilters())
 	assert.Empty(t, b.Filters(), "none is asked for")
+}
+
+func TestLoopProbeOptions(t *testing.T) {
+	assert.Nil(t, parse(t, "--tap a").loopProbe)
+	assert.Nil(t, parse(t, "--tap a --loop-probe off").loopProbe)
+	assert.Equal(t, &filter.Probing{Hold: -1, Every: 3 * time.Second}, parse(t, "--tap a --loop-probe report,every=3").loopProbe)
+	assert.Equal(t, &filter.Probing{}, parse(t, "--tap a --loop-probe hold").loopProbe)
+	o := parse(t, "--tap a --tap b --loop-probe=hold,hold=30,every=1 --port b=loop_keep")
+	assert.Equal(t, &filter.Probing{Hold: 30 * time.Second, Every: time.Second}, o.loopProbe)
+	assert.False(t, o.ports[0].loopKeep)
+	assert.True(t, o.ports[1].loopKeep)
 }

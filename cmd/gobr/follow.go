@@ -31,6 +31,7 @@ func (s *session) follow(ctx context.Context) {
 				s.reattachPort(p)
 			}
 		}
+		s.probeLoops(time.Now())
 		switch {
 		case s.host == nil:
 		case !s.host.failed.Load():

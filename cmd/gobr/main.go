@@ -31,6 +31,11 @@
 //	gobr run --qemu vm1=unix:$XDG_RUNTIME_DIR/vm1.sock --qemu vm2=unix:$XDG_RUNTIME_DIR/vm2.sock
 //	qemu-system-x86_64 -netdev stream,id=n,addr.type=unix,addr.path=$XDG_RUNTIME_DIR/vm1.sock -device virtio-net-pci,netdev=n ...
 //
+// Two cards to the same network, one of which is in reserve, by a spanning tree with the
+// switches there:
+//
+//	gobr run --host br0 --raw eth0 --raw eth1 --stp stp --port eth1=cost=100
+//
 // It needs CAP_NET_ADMIN to make TAPs, or persistent ones made for its user, and
 // CAP_NET_RAW for other interfaces. `gobr help` explains the flags.
 package main

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ddfb540f/bridge"
+	"github.com/ddfb540f/bridge/filter"
 	"github.com/ddfb540f/bridge/frame"
 )
 
@@ -55,7 +56,10 @@ type options struct {
 	ports    []portSpec
 	reattach bool
 	trace    bool
-	cfg      bridge.Config // but for Name and Trace
+
+	loopProbe *filter.Probing // nil: none
+
+	cfg bridge.Config // but for Name and Trace
 }
 
 // argument collects what --port and --vlan say until every port is known.
@@ -71,6 +75,7 @@ type parser struct {
 	ageing    int64
 	groupMask string
 	pvid      int
+	tree      treeOptions
 	arguments []argument
 }
 
@@ -86,7 +91,7 @@ func parseRun(args []string) (options, error) {
 	if p.fs.NArg() > 0 {
 		return options{}, fmt.Errorf("%q is no flag; ports are named with --tap, --raw and --qemu", p.fs.Arg(0))
 	}
-	for _, step := range []func() error{p.checkBridge, p.checkPorts, p.apply, p.checkVLANs, p.checkSnooping, p.checkBackups} {
+	for _, step := range []func() error{p.checkBridge, p.checkPorts, p.apply, p.checkVLANs, p.checkSnooping, p.checkTree, p.checkBackups} {
 		if err := step(); err != nil {
 			return options{}, err
 		}
@@ -107,6 +112,11 @@ func (p *parser) define() {
 	fs.BoolVar(&o.cfg.McastQuerier, "mcast-querier", false, "")
 	fs.BoolVar(&o.reattach, "reattach", false, "")
 	fs.BoolVar(&o.trace, "trace", false, "")
+	p.defineTree()
+	fs.Func("loop-probe", "", func(text string) (err error) {
+		o.loopProbe, err = parseLoopProbe(text)
+		return err
+	})
 	fs.Func("address", "", func(text string) (err error) {
 		o.cfg.Address, err = parseStation(text)
 		return err
@@ -246,11 +256,27 @@ func (p *parser) apply() error {
 	return nil
 }
 
+// given is the flags that were given.
+func (p *parser) given() map[string]bool {
+	set := map[string]bool{}
+	p.fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
+	return set
+}
+
+// refuseFlags refuses flags that were given.
+func (p *parser) refuseFlags(names []string, why string) error {
+	for _, name := range names {
+		if p.given()[name] {
+			return fmt.Errorf("--%s: %s", name, why)
+		}
+	}
+	return nil
+}
+
 // checkVLANs turns the filter on where VLANs are asked for: without it they have no
 // effect.
 func (p *parser) checkVLANs() error {
-	set := map[string]bool{}
-	p.fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
+	set := p.given()
 	for _, name := range []string{"vlan", "vlan-protocol", "vlan-default-pvid"} {
 		switch {
 		case !set[name]:
@@ -265,10 +291,8 @@ func (p *parser) checkVLANs() error {
 
 // checkSnooping turns snooping on where a querier is asked for: without it there is none.
 func (p *parser) checkSnooping() error {
-	set := map[string]bool{}
-	p.fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
 	if p.o.cfg.McastQuerier {
-		if set["mcast-snooping"] && !p.o.cfg.McastSnooping {
+		if p.given()["mcast-snooping"] && !p.o.cfg.McastSnooping {
 			return errors.New("--mcast-querier: it has no effect with --mcast-snooping=false")
 		}
 		p.o.cfg.McastSnooping = true

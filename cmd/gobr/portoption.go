@@ -26,6 +26,7 @@ type portOptions struct {
 	allowed   filter.Allowed
 	rates     filter.Rates
 	noOffload bool
+	loopKeep  bool
 }
 
 // portKind says what a port option is for.
@@ -90,6 +91,7 @@ var portTable = []portOption{
 
 	{"allow_mac", forPort, takeAllowedMAC},
 	{"allow_ip", forPort, takeAllowedIP},
+	{"loop_keep", forPort, takeLoopKeep},
 	rate("bcast_rate", filter.Broadcast),
 	rate("mcast_rate", filter.Multicast),
 	rate("unknown_rate", filter.UnknownUnicast),
@@ -158,6 +160,13 @@ func takeOffload(o *portOptions, value string) error {
 	var on *bool
 	err := takeOnOff(&on, value)
 	o.noOffload = err == nil && !*on
+	return err
+}
+
+func takeLoopKeep(o *portOptions, value string) error {
+	var on *bool
+	err := takeOnOff(&on, value)
+	o.loopKeep = err == nil && *on
 	return err
 }
 

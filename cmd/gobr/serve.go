@@ -28,6 +28,9 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	if err != nil {
 		return errors.Join(err, s.b.Close())
 	}
+	if err := s.reportTree(out); err != nil {
+		return err
+	}
 	return report(out, s.accounts(), s.b.FDB())
 }
 

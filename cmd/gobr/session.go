@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/ddfb540f/bridge"
+	"github.com/ddfb540f/bridge/filter"
 )
 
 // session is one run of the bridge.
@@ -15,7 +17,11 @@ type session struct {
 	b     *bridge.Bridge
 	ports []*port
 	host  *hostTAP // nil: there is none
-	say   sayer
+
+	loop      *filter.Loop // nil: none
+	nextProbe time.Time    // the follower's
+
+	say sayer
 }
 
 // port is a port of the command line, whatever becomes of its cable. While the
@@ -74,7 +80,7 @@ func (s *session) plugIn(cfg bridge.Config, tap *bridge.TAP) (err error) {
 		}
 		s.ports = append(s.ports, p)
 	}
-	if err := errors.Join(s.setBackups(), s.setFilters()); err != nil {
+	if err := errors.Join(s.setBackups(), s.newLoop(), s.setFilters()); err != nil {
 		return err
 	}
 	if tap == nil {
@@ -98,6 +104,10 @@ func (s *session) watch() {
 			}
 		case bridge.EventFilter:
 			s.say("%s", e)
+		case bridge.EventPortState, bridge.EventBPDUGuard, bridge.EventRootBlocked, bridge.EventTopologyChange:
+			if s.o.cfg.STPState != 0 {
+				s.say("%s", e)
+			}
 		case bridge.EventWarning:
 			s.say("warning: %s: %v", e.Port, e.Err)
 		}

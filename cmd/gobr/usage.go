@@ -51,6 +51,20 @@ The bridge:
                        is a querier
   --mcast-querier      send IGMP queries while nobody else does. It turns
                        --mcast-snooping on
+  --stp off|stp        spanning tree: a loop of bridges is broken by blocking a port,
+                       which takes over when another cable ends (off). stp is 802.1D,
+                       as the bridge of Linux has it. What becomes of ports is said
+  --priority N         of the bridge in the choice of the root, 0 to 65535, the lowest
+                       is chosen (32768). This and the next have effect with --stp
+  --hello-time SECONDS 1 to 10: how often the root speaks (2)
+  --max-age SECONDS    6 to 40: how long what was heard of the root holds (20)
+  --forward-delay SECONDS
+                       2 to 30: how long a port listens, and then learns, before it
+                       forwards (15). These three hold for all bridges of the root's
+  --loop-probe off|report|hold[,every=SECONDS][,hold=SECONDS]
+                       look for loops without a spanning tree: a port sends a small
+                       frame every 5 seconds, and one that comes back is reported; hold
+                       takes a port out until 60 seconds have gone by without (off)
   --trace              print every step of every frame
 
 ADDRESS[,OPTION...] of --qemu is one of these. A comma in PATH is written twice
@@ -78,8 +92,16 @@ it has no carrier, and it keeps its settings and statistics for who comes next.
 OPTIONs of a port, by the names of bridge(8) and ip-link(8); B is on or off, or is
 left out: on
   learning=B flood=B mcast_flood=B bcast_flood=B hairpin=B isolated=B locked=B mab=B
-  proxy_arp=B state=WORD|0..4 priority=0..63 cost=1..65535 group_fwd_mask=MASK
-  backup_port=PORT
+  proxy_arp=B state=WORD|0..4 group_fwd_mask=MASK backup_port=PORT
+with effect while --stp is on:
+  priority=0..63
+               the lower of two ports that lead to the same bridge is chosen (32)
+  cost=1..65535
+               of the way by this port (by its speed: 2 for 10 Gb/s, 5 for 1 Gb/s, 19
+               for 100 Mb/s, 100 for 10 Mb/s or one that is not known)
+  guard=B      a BPDU that comes in shuts the port, until its link has gone down
+  root_block=B the port does not become the root port: a better root behind it is
+               answered by listening
 with effect while --mcast-snooping is on:
   fastleave=B mcast_fast_leave=B mcast_router=0..3 mcast_to_unicast=B
   mcast_max_groups=N
@@ -101,12 +123,13 @@ and filters (docs/filters.md), which say what they drop:
   bcast_rate=N mcast_rate=N unknown_rate=N
                frames a second that it may send to all, to groups, and to addresses
                that are not known
+  loop_keep=B  --loop-probe=hold takes out the other port of a loop, not this one
 Answering for nobody, since gobr has no table of neighbours; what is left is that
 gratuitous ARP and unsolicited neighbour advertisements do not leave by the port:
   neigh_suppress=B neigh_vlan_suppress=B
   proxy_arp_wifi=B (while a port suppresses)
 Taken, and without effect yet:
-  guard=B root_block=B vlan_tunnel=B backup_nhid=N
+  vlan_tunnel=B backup_nhid=N
 
 VLANS is one of
   access:VID                   that VLAN alone, untagged
@@ -114,7 +137,7 @@ VLANS is one of
   VID[-VID][:pvid][:untagged],...   as bridge(8) has it
   none
 
-MTU, link and, of --raw, address of every interface are followed within half a
+MTU, link, speed and, of --raw, address of every interface are followed within half a
 second. So is the bridge's MTU by the host's TAP; and what is set there, MTU, address,
 down or up, is set for the bridge: as in Linux nothing passes while it is down.
 A TAP that leaves its network namespace is followed no more, and taken for up, until

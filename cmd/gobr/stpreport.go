@@ -1,0 +1,36 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/ddfb540f/bridge"
+)
+
+// reportTree prints the spanning tree as it was in the end, if there is one.
+func (s *session) reportTree(w io.Writer) error {
+	i := s.b.Info()
+	if i.STPState == 0 {
+		return nil
+	}
+	var text strings.Builder
+	root := "which is this bridge"
+	if i.RootPort != 0 {
+		root = fmt.Sprintf("by port %d at cost %d", i.RootPort, i.RootPathCost)
+	}
+	fmt.Fprintf(&text, "\nSpanning tree\nbridge %s, root %s, %s\n", i.BridgeID, i.RootID, root)
+	t := newTable(&text, 0)
+	fmt.Fprint(t, "port\tno\tid\tstate\tcost\tdesignated bridge\tport\tcost\n")
+	for _, p := range s.b.Ports() {
+		printTreePort(t, p.Info())
+	}
+	t.Flush()
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+func printTreePort(w io.Writer, i bridge.PortInfo) {
+	fmt.Fprintf(w, "%s\t%d\t%04x\t%s\t%d\t%s\t%04x\t%d\n", i.Name, i.No, i.PortID, i.State, i.Cost,
+		i.DesignatedBridge, i.DesignatedPort, i.DesignatedCost)
+}
