@@ -20,6 +20,11 @@
 // these were made. So the same Config gives the same run, down to the last line of
 // [Lab.Trace], and five minutes of ageing take no time at all.
 //
+// # Faults
+//
+// A cable made by [Lab.Connect] can be cut and mended, and a [Fault] of each of its
+// directions loses frames or holds them back.
+//
 // # Accounts
 //
 // A lab made by [NewLab] ends with [Lab.Check]: the test fails if any switch lost
