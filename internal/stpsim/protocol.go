@@ -1,0 +1,35 @@
+package main
+
+import (
+	"time"
+
+	"github.com/ddfb540f/bridge"
+)
+
+// A protocol is how the bridges of a network are set.
+type protocol struct {
+	name  string
+	stp   bool
+	quiet time.Duration // for how long no port changes its state once it has converged
+	limit time.Duration // when it has converged at the latest, beside a second a bridge
+}
+
+// protocols by name.
+var protocols = map[string]*protocol{
+	"off": {name: "off", quiet: 4 * time.Second, limit: 10 * time.Second},
+	// Max age, and twice the forward delay (802.1D-1998, 8.5, B.3), are what it takes.
+	"stp": {name: "stp", stp: true, quiet: 25 * time.Second, limit: 60 * time.Second},
+}
+
+// bridge sets a bridge.
+func (p *protocol) bridge(c *bridge.Config, t *topology) {
+	if p.stp {
+		c.STPState = 1
+	}
+}
+
+// port sets a port that leads to a bridge, or to a hub.
+func (p *protocol) port(hub bool) bridge.PortConfig { return bridge.PortConfig{} }
+
+// hostPort sets a port that leads to a host.
+func (p *protocol) hostPort() bridge.PortConfig { return bridge.PortConfig{} }
