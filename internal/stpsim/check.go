@@ -10,13 +10,19 @@ import (
 const perHost = 4
 
 // check says what is wrong with a network that has converged: its active topology has
-// to be one tree in each of its connected parts; the frames of every host have to reach
+// to be one tree in each of its connected parts, and the one that the protocol is to
+// find; the frames of every host have to reach
 // whom they are for, once, before that one has said a word since; no frame may circulate,
 // no port may change its state meanwhile, and every bridge has to account for every
 // frame.
 func (n *network) check() error {
 	if err := n.checkTree(); err != nil {
 		return err
+	}
+	if n.proto.stp {
+		if err := n.checkPriorities(); err != nil {
+			return err
+		}
 	}
 	n.countDoubles() // of what was under way
 	changed := n.changed

@@ -86,7 +86,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	failed := 0
 	for _, p := range o.protocols {
-		failed += playMany(p, &o, stdout, stderr)
+		if o.table {
+			failed += printTable(p, &o, stdout, stderr)
+		} else {
+			failed += playMany(p, &o, stdout, stderr)
+		}
 	}
 	if failed > 0 {
 		return 1

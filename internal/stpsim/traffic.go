@@ -18,6 +18,7 @@ type traffic struct {
 	expected map[uint32]int // of those on their way: where they are in sent
 	next     uint32         // number of the next frame
 	talking  bool
+	stream   *stream // nil: none
 
 	bpdus   uint64 // put in cables between bridges
 	carried uint64 // other frames put there
@@ -52,10 +53,13 @@ func (n *network) send(from, to int) {
 func (n *network) collect() {
 	for i, h := range n.hosts {
 		for _, f := range h.Received() {
-			if len(f.Data) < frame.HeaderLen+4 || f.Type() != etherType {
+			if len(f.Data) < frame.HeaderLen+4 || f.Type() != etherType && f.Type() != streamType {
 				continue
 			}
-			if at, ok := n.expected[binary.BigEndian.Uint32(f.Data[frame.HeaderLen:])]; ok {
+			number := binary.BigEndian.Uint32(f.Data[frame.HeaderLen:])
+			if f.Type() == streamType {
+				n.streamed(i, number)
+			} else if at, ok := n.expected[number]; ok {
 				c := &n.sent[at].arrived[i]
 				*c = min(*c, 254) + 1
 			}
