@@ -15,10 +15,13 @@
 //
 // Whenever no port has changed its state for longer than the protocol's timers run:
 // the cables between FORWARDING ports are one tree in each connected part of the
-// network, a frame from each host to a host that has been silent arrives, once, before
-// any bridge was told anew where that one is, a broadcast of each host reaches every
-// other once, and so do frames to hosts that are known; behind them nothing is under way any
-// more, no port has changed its state, and every bridge accounts for every frame.
+// network, with the root, the costs and the designated bridges that follow from the
+// graph; a broadcast of each host reaches every other host of that part once, and so do
+// frames to hosts that are known; behind them nothing is under way any more, no port has
+// changed its state, and every bridge accounts for every frame. Before that, frames to
+// hosts that have been silent arrive once, where the protocol has bridges forget what a
+// change of the topology made wrong; Linux's 802.1D does so only some time within the
+// ageing time (its collector is not called earlier), and what went astray is counted.
 //
 // While it converges, hosts talk. After a power-on, a cut, a flap, a mended cable and a
 // bridge that loses its power or gets it back there may be no loop in any instant, and

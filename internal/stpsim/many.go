@@ -50,9 +50,12 @@ func playMany(p *protocol, o *options, stdout, stderr io.Writer) (failed int) {
 	}
 	close(seeds)
 	wg.Wait()
-	fmt.Fprintf(stdout, "%s: %d topologies, seeds %d to %d, %d failed; %d phases, %v of virtual time in %v; %d BPDUs and %d other frames in cables; %v with a loop, %d held back by storm control, %d arrived twice, at most %d under way\n",
-		p.name, o.n, o.seed, o.seed+uint64(o.n)-1, failed, len(total.phases), total.virtual.Round(time.Second), time.Since(start).Round(time.Millisecond),
-		total.bpdus, total.frames, total.looped.Round(time.Millisecond), total.stormed, total.doubles, total.peak)
+	fmt.Fprintf(stdout, "%s: %d topologies, seeds %d to %d, %d failed; %v of virtual time in %v\n",
+		p.name, o.n, o.seed, o.seed+uint64(o.n)-1, failed, total.virtual.Round(time.Second), time.Since(start).Round(time.Millisecond))
+	fmt.Fprintf(stdout, "  converged %d times; %d BPDUs and %d other frames in cables between bridges, at most %d under way\n",
+		len(total.phases), total.bpdus, total.frames, total.peak)
+	fmt.Fprintf(stdout, "  on the way: %v with a loop, %d frames held back by storm control, %d arrived twice; then %d to silent hosts went astray\n",
+		total.looped.Round(time.Millisecond), total.stormed, total.doubles, total.astray)
 	return failed
 }
 
@@ -60,6 +63,7 @@ func playMany(p *protocol, o *options, stdout, stderr io.Writer) (failed int) {
 func (r *result) add(x *result) {
 	r.phases = append(r.phases, x.phases...)
 	r.looped += x.looped
+	r.astray += x.astray
 	r.doubles += x.doubles
 	r.stormed += x.stormed
 	r.frames += x.frames

@@ -10,13 +10,20 @@ import (
 type protocol struct {
 	name  string
 	stp   bool
+
+	// A topology change has the bridges forget where stations were. With Linux's 802.1D
+	// it does not have to: entries live shorter then, but the collector that takes them
+	// runs when it was to run anyway, within an ageing time of 300 s, and until then they
+	// forward.
+	flushes bool
+
 	quiet time.Duration // for how long no port changes its state once it has converged
 	limit time.Duration // when it has converged at the latest, beside a second a bridge
 }
 
 // protocols by name.
 var protocols = map[string]*protocol{
-	"off": {name: "off", quiet: 4 * time.Second, limit: 10 * time.Second},
+	"off": {name: "off", flushes: true, quiet: 4 * time.Second, limit: 10 * time.Second},
 	// Max age, and twice the forward delay (802.1D-1998, 8.5, B.3), are what it takes.
 	"stp": {name: "stp", stp: true, quiet: 25 * time.Second, limit: 60 * time.Second},
 }

@@ -21,6 +21,7 @@ type result struct {
 	topo    string
 	phases  []phase
 	looped  time.Duration // for how long there was a loop, all together
+	astray  int           // frames to silent hosts that did not arrive
 	doubles int           // frames that reached a host twice on the way
 	stormed uint64        // frames that storm control held back
 	frames  uint64        // in cables between bridges
@@ -43,7 +44,7 @@ func play(p *protocol, seed uint64, trace io.Writer) (r result) {
 	}
 	defer n.lab.Close()
 	r.err = n.live(&r)
-	r.looped, r.doubles, r.stormed, r.peak = n.looped, n.doubles, n.stormed, n.peak
+	r.looped, r.astray, r.doubles, r.stormed, r.peak = n.looped, n.astray, n.doubles, n.stormed, n.peak
 	r.frames, r.bpdus, r.virtual = n.carried, n.bpdus, n.lab.Now()
 	return r
 }

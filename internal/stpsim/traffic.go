@@ -24,6 +24,7 @@ type traffic struct {
 	carried uint64 // other frames put there
 	stormed uint64 // of those, held back by storm control
 	peak    int    // frames under way at one time
+	astray  int    // test frames that went where their host was before
 	doubles int    // test frames that reached a host twice while hosts talked
 }
 
