@@ -139,7 +139,17 @@ type BridgeInfo struct {
 	NFCallARPTables bool
 
 	BridgeID BridgeID
-	RootID   BridgeID // the bridge's own while there is no spanning tree
+	RootID   BridgeID // of the network's root, as far as the bridge knows
+
+	RootPort               int    // number of the port that leads to the root; 0: the bridge is the root
+	RootPathCost           uint32 // of the way there
+	TopologyChangeDetected bool   // here, and the root has not yet said that it knows
+
+	// What is left of timers, 0 for one that does not run.
+	HelloTimer          time.Duration
+	TCNTimer            time.Duration
+	TopologyChangeTimer time.Duration
+	GCTimer             time.Duration // until the FDB's collector comes
 }
 
 // BridgeID is a priority and an address (IEEE 802.1D-2004 9.2.5), without the
@@ -269,6 +279,15 @@ type PortInfo struct {
 	DesignatedBridge BridgeID
 	DesignatedPort   uint16
 	DesignatedCost   int
+
+	TopologyChangeAck bool // the next BPDU acknowledges a topology change
+	ConfigPending     bool // a BPDU waits for the hold timer
+
+	// What is left of timers, 0 for one that does not run. The forward delay timer runs
+	// without STP too.
+	MessageAgeTimer   time.Duration
+	ForwardDelayTimer time.Duration
+	HoldTimer         time.Duration
 }
 
 // put stores *v, where there is one, in dst.

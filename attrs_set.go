@@ -25,28 +25,16 @@ func (x *tx) setBridge(a *BridgeAttrs) error {
 	i := &x.cfg.info
 	put(&i.AgeingTime, a.AgeingTime)
 	put(&x.cfg.ownAgeing, a.AgeingTime)
-	put(&i.ForwardDelay, a.ForwardDelay)
-	put(&i.HelloTime, a.HelloTime)
-	put(&i.MaxAge, a.MaxAge)
-	if a.Priority != nil {
-		i.Priority = *a.Priority
-		x.designate()
-	}
 	put(&i.VLANStats, a.VLANStats)
 	put(&i.GroupFwdMask, a.GroupFwdMask)
 	put(&i.NoLinkLocalLearn, a.NoLinkLocalLearn)
 	if x.cfg.rules.maxLearned {
 		put(&i.FDBMaxLearned, a.FDBMaxLearned)
 	}
-	if a.STPState != nil {
-		i.STPState = min(max(*a.STPState, 0), 1)
-		if i.STPState != 0 {
-			i.ForwardDelay = min(max(i.ForwardDelay, 2*time.Second), 30*time.Second)
-		}
-	}
 	if err := x.setVLANOptions(a); err != nil {
 		return err
 	}
+	x.setTree(a) // which cannot be taken back: nothing is refused behind it
 	if a.FDBLocalVLAN0 != nil {
 		x.setLocalVLAN0(*a.FDBLocalVLAN0)
 	}
@@ -67,7 +55,7 @@ func (x *tx) setBridge(a *BridgeAttrs) error {
 // Linux. The spanning tree will say so itself once it is built; until then, and for
 // those who run one of their own, this says it. Bringing the bridge down ends it.
 func (b *Bridge) SetTopologyChange(on bool) error {
-	return b.change("set topology change", b.name, func(x *tx) error { x.setTopologyChange(on); return nil })
+	return b.change("set topology change", b.name, func(x *tx) error { x.treeChanging(on); return nil })
 }
 
 // setTopologyChange is __br_set_topology_change.
@@ -188,13 +176,10 @@ func (x *tx) setPort(p *Port, a *PortAttrs) error {
 		return x.refuse(no, why)
 	}
 	pc := x.edit(p)
-	was, designated := pc.info, x.designated(pc)
+	was := pc.info
 	applyPort(&pc.info, a, &x.cfg.rules)
 	pc.info.PortID = portID(&pc.info)
 	x.snoopPortAttrs(p, a)
-	if designated || pc.told.priority == x.cfg.info.Priority && pc.info.PortID < pc.told.port {
-		x.become(p)
-	}
 	pc.derive()
 	if pc.info.NeighSuppress != was.NeighSuppress || pc.info.NeighVLANSuppress != was.NeighVLANSuppress {
 		x.recountSuppression()
@@ -207,9 +192,6 @@ func (x *tx) setPort(p *Port, a *PortAttrs) error {
 	if was.VLANTunnel && !pc.info.VLANTunnel {
 		vlanDev{x, p}.edit().tunnels = nil
 	}
-	if a.Cost != nil {
-		x.designate()
-	}
 	if a.BackupPort != nil {
 		pc.backup = 0
 		if q := x.portNamed(*a.BackupPort); q != nil {
@@ -219,10 +201,7 @@ func (x *tx) setPort(p *Port, a *PortAttrs) error {
 	if a.FDBFlush {
 		x.flushPort(p)
 	}
-	if a.State != nil {
-		x.setState(p, *a.State)
-		x.selectStates()
-	}
+	x.setTreePort(p, a)
 	return nil
 }
 

@@ -80,6 +80,8 @@ type Bridge struct {
 	trace     atomic.Pointer[Trace]
 	host      host
 	snooping  snooping
+	spanning  spanning
+	outbox    outbox
 	unsettled unsettled
 	downs     atomic.Int32 // how many cables are down
 
@@ -122,9 +124,11 @@ func New(c Config) (*Bridge, error) {
 	b.start = b.clock()
 	b.fdb.init(b, b.rand.Uint64(), b.rand.Uint64())
 	b.host.init(b)
+	b.outbox.in = b.host.input()
 	b.serve.init()
 	rules := rulesOf(c.Kernel)
 	b.snooping.init(b, snoop.Rules{Sources: rules.mcastSources, MaxGroups: rules.maxGroups}, b.rand.Uint64())
+	b.spanning.init(b)
 	b.events.more = b.poke
 	if c.Trace != nil {
 		b.trace.Store(&c.Trace)
@@ -186,8 +190,8 @@ func (x *tx) configure(c *Config) error {
 	case !c.Address.IsValid():
 		return x.refuse(EADDRNOTAVAIL, "not the address of a station")
 	default:
-		x.setBridgeAddress(c.Address)
 		i.AddressAuto = false
+		x.setBridgeAddress(c.Address)
 	}
 	vs := c.VLANs
 	if vs == nil && i.VLANDefaultPVID != 0 {
@@ -200,6 +204,7 @@ func (x *tx) configure(c *Config) error {
 	}
 	vlanDev{x, nil}.set(vs)
 	if i.Up {
+		x.treeUp(true)
 		x.snoopUp(true)
 	}
 	return x.setBridge(&c.Attrs)
@@ -224,10 +229,8 @@ func (b *Bridge) FDB() *FDB { return &b.fdb }
 
 // Info gives all settings and the state of the bridge.
 func (b *Bridge) Info() BridgeInfo {
-	i := b.cfg.Load().info
+	i := b.spanning.info()
 	i.FDBLearned = b.fdb.Learned()
-	i.BridgeID = BridgeID{Priority: i.Priority, Address: i.Address}
-	i.RootID = i.BridgeID
 	b.snooping.fill(&i)
 	return i
 }
@@ -358,7 +361,10 @@ func (x *tx) join(p *Port, c *PortConfig) error {
 	if err := x.setPort(p, c.attrs()); err != nil {
 		return err
 	}
-	x.become(p)
+	if why, no := x.checkPort(p, &c.Attrs); why != "" {
+		return x.refuse(no, why)
+	}
+	x.treePort(p)
 	x.addLocal(p, pc.info.Address, 0)
 	vs := c.VLANs
 	if vs == nil && x.cfg.info.VLANDefaultPVID != 0 {
@@ -383,8 +389,8 @@ func (b *Bridge) RemovePort(p *Port) error {
 			return x.refuse(EINVAL, "not a port of this bridge")
 		}
 		x.own()
-		x.snoopState(p, StateDisabled)
-		x.snoopDisable(p)
+		x.treePortGone(p)
+		pc = x.cfg.conf(p)
 		pc.vlans.each(x.leaveVLAN)
 		x.cfg.byNum[p.num] = nil
 		x.cfg.ports = slices.DeleteFunc(x.cfg.ports, func(q *portConf) bool { return q == pc })
@@ -397,7 +403,6 @@ func (b *Bridge) RemovePort(p *Port) error {
 		p.mu.Lock()
 		p.device = PortInfo{Name: p.name, Address: pc.info.Address, MTU: pc.info.MTU, Up: pc.info.Up, Carrier: pc.flags.has(flagCarrier)}
 		p.mu.Unlock()
-		x.designate()
 		x.snoopPortGone(p)
 		x.readdress = true
 		x.after = append(x.after, func() {
@@ -424,17 +429,8 @@ func (b *Bridge) SetUp(up bool) error {
 		x.cfg.info.Up = up
 		if up {
 			x.snoopUp(true)
-		} else {
-			x.setTopologyChange(false)
 		}
-		for _, pc := range x.cfg.ports {
-			switch { // whatever its state was set to meanwhile
-			case up && x.running(pc.p):
-				x.enable(pc.p)
-			case !up && pc.info.State != StateDisabled:
-				x.disable(pc.p)
-			}
-		}
+		x.treeUp(up)
 		if !up {
 			x.snoopUp(false)
 		}

@@ -26,7 +26,6 @@ type config struct {
 	masters         *vlanMasters // what the members of each VLAN have in common
 	ports           []*portConf  // newest first: the order in which floods visit them
 	byNum           []*portConf  // by port number; nil where there is none
-	timerAt         stamp        // when the first forward delay timer is due; 0: none runs
 	neighSuppress   bool         // a port suppresses (BROPT_NEIGH_SUPPRESS_ENABLED, see recountSuppression)
 	answers         bool         // that, or a port proxies ARP
 
@@ -47,18 +46,8 @@ type portConf struct {
 	vlans  *vlanGroup
 	backup int  // number of the port that takes over; 0 none
 	cut    bool // the cable has ended, or is down: there is no carrier, whatever info says
-	told   designation
 	info   PortInfo
-
-	// When the forward delay timer is due; 0: it does not run. It runs without STP
-	// too, and takes a port that was set to LISTENING or LEARNING onwards.
-	forwardAt stamp
 }
-
-// designation is what a port says who serves its segment: the bridge, by the
-// priority that it had then (its address is always the present one), and the port, by
-// the id that it had.
-type designation struct{ priority, port uint16 }
 
 // portFlags are the flags of a port that the datapath asks for (BR_*).
 type portFlags uint32
@@ -154,6 +143,9 @@ type tx struct {
 	after     []func()                                    // run once no batch runs under the old one
 	told      []func(m *snoop.Machine, now time.Duration) // run once it is published, see tx.snoop
 	events    []Event
+	now       time.Duration // since New
+	leaving   *Port         // it is being removed
+	reacts    bool          // see spanning.react
 }
 
 // change makes one change of the configuration: build, publish, wait until no
@@ -165,11 +157,8 @@ func (b *Bridge) change(op, dev string, fn func(*tx) error) error {
 		x, err = b.publish(op, dev, fn)
 		return err
 	}, func() {
-		b.sendQueries()
+		b.sendMade()
 		b.synchronize()
-		for _, e := range x.events {
-			b.events.post(e)
-		}
 		for _, do := range x.after {
 			do()
 		}
@@ -193,6 +182,10 @@ func (b *Bridge) ordered(do func() error, finish func()) error {
 }
 
 func (b *Bridge) publish(op, dev string, fn func(*tx) error) (*tx, error) {
+	return b.publishAt(b.since(), op, dev, fn) // a clock is the user's: it is read without a lock
+}
+
+func (b *Bridge) publishAt(now time.Duration, op, dev string, fn func(*tx) error) (*tx, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	old := b.cfg.Load()
@@ -200,17 +193,22 @@ func (b *Bridge) publish(op, dev string, fn func(*tx) error) (*tx, error) {
 		return nil, errClosed
 	}
 	next := *old
-	x := &tx{b: b, op: op, dev: dev, old: old, cfg: &next}
-	if err := fn(x); err != nil {
+	x := &tx{b: b, op: op, dev: dev, old: old, cfg: &next, now: now}
+	if err := b.spanning.within(x, fn); err != nil {
 		return nil, err
 	}
-	x.settle()
+	if x.idle() {
+		return x, nil
+	}
 	b.events.holdWhile(func() {
 		for _, do := range x.before {
 			do()
 		}
 		b.cfg.Store(x.cfg)
 		x.tell()
+		for _, e := range x.events {
+			b.events.post(e)
+		}
 	})
 	return x, nil
 }
@@ -262,54 +260,6 @@ func (x *tx) setState(p *Port, s PortState) {
 	x.events = append(x.events, Event{Kind: EventPortState, Port: p.name, State: s})
 }
 
-// selectStates is br_port_state_selection without a spanning tree: what is
-// BLOCKING becomes FORWARDING, and what is not designated BLOCKING. Ports that are
-// neither DISABLED nor BLOCKING then begin their multicast queries anew.
-func (x *tx) selectStates() {
-	for _, pc := range x.cfg.ports {
-		switch s := pc.info.State; {
-		case s == StateDisabled, s == StateBlocking && !x.designated(pc):
-		case !x.designated(pc):
-			x.setState(pc.p, StateBlocking)
-			x.edit(pc.p).forwardAt = 0
-		case s == StateBlocking:
-			x.setState(pc.p, StateForwarding)
-			x.startForwardDelay(pc.p)
-		}
-		if s := x.cfg.conf(pc.p).info.State; s != StateDisabled && s != StateBlocking {
-			x.snoopEnable(pc.p)
-		}
-	}
-}
-
-func (x *tx) startForwardDelay(p *Port) {
-	pc := x.edit(p)
-	pc.forwardAt = 0
-	if d := x.cfg.info.ForwardDelay; d > 0 {
-		pc.forwardAt = x.b.stamp() + stampOf(d)
-	}
-}
-
-// forwardDelayExpired takes the ports whose timer is due one state onwards
-// (br_forward_delay_timer_expired).
-func (x *tx) forwardDelayExpired(now stamp) {
-	for _, pc := range x.cfg.ports {
-		if pc.forwardAt == 0 || pc.forwardAt > now {
-			continue
-		}
-		switch pc.info.State {
-		case StateListening:
-			x.setState(pc.p, StateLearning)
-			x.startForwardDelay(pc.p)
-		case StateLearning:
-			x.setState(pc.p, StateForwarding)
-			x.edit(pc.p).forwardAt = 0
-		default:
-			x.edit(pc.p).forwardAt = 0
-		}
-	}
-}
-
 // link follows a change of a port's carrier (br_port_carrier_check): a port whose
 // device is up and has one is enabled, else disabled, and then forgets what it learned,
 // unless another port is to take over. While the bridge is down nothing follows.
@@ -318,60 +268,15 @@ func (x *tx) link(p *Port) {
 	switch running := x.running(p); {
 	case !x.cfg.info.Up:
 	case running && disabled:
-		x.enable(p)
+		x.treeEnable(p)
 	case !running && !disabled:
-		x.disable(p)
+		x.treeDisable(p)
 	}
 }
 
 // running reports whether the port's device is up and has a carrier.
 func (x *tx) running(p *Port) bool {
 	return x.cfg.conf(p).flags.has(flagUp) && x.cfg.conf(p).flags.has(flagCarrier)
-}
-
-// enable is br_stp_enable_port.
-func (x *tx) enable(p *Port) {
-	x.setState(p, StateBlocking)
-	x.become(p)
-	x.selectStates()
-}
-
-// disable is br_stp_disable_port.
-func (x *tx) disable(p *Port) {
-	x.setState(p, StateDisabled)
-	x.edit(p).forwardAt = 0
-	x.become(p)
-	x.snoopDisable(p)
-	x.designate()
-	if x.cfg.conf(p).backup == 0 {
-		x.flushPort(p)
-	}
-}
-
-// designated reports whether the port says of itself, as it is, that it serves its
-// segment (br_is_designated_port). Without a spanning tree only a port that was
-// disabled when the bridge's priority or its own changed does not.
-func (x *tx) designated(pc *portConf) bool {
-	return pc.told == designation{x.cfg.info.Priority, pc.info.PortID}
-}
-
-// become has a port say that it serves its segment (br_become_designated_port).
-func (x *tx) become(p *Port) {
-	pc := x.edit(p)
-	pc.told = designation{x.cfg.info.Priority, pc.info.PortID}
-}
-
-// designate has the ports that are not disabled serve their segments, and their
-// states follow (br_configuration_update, br_port_state_selection). Of two ids of one
-// port the lower counts.
-func (x *tx) designate() {
-	for _, pc := range x.cfg.ports {
-		better := pc.told.priority != x.cfg.info.Priority || pc.info.PortID < pc.told.port
-		if pc.info.State != StateDisabled && better {
-			x.become(pc.p)
-		}
-	}
-	x.selectStates()
 }
 
 // settle brings the bridge device in line with its ports.
@@ -389,16 +294,13 @@ func (x *tx) settle() {
 		}
 	}
 	if x.ownsPorts {
-		c.info.Carrier, c.timerAt = false, 0
+		c.info.Carrier = false
 		for _, pc := range c.ports {
 			c.info.Carrier = c.info.Carrier || pc.state == StateForwarding
-			if pc.forwardAt != 0 && (c.timerAt == 0 || pc.forwardAt < c.timerAt) {
-				c.timerAt = pc.forwardAt
-			}
 		}
 		c.deriveAnswers()
-		x.b.poke()
 	}
+	x.treeSettle()
 	c.derive()
 }
 
@@ -421,7 +323,7 @@ func (x *tx) setBridgeAddress(a frame.MAC) {
 	}
 	x.cfg.info.Address = a
 	x.snoopAddress(a)
-	x.designate()
+	x.treeAddress()
 	x.events = append(x.events, Event{Kind: EventAddress, MAC: a})
 	x.addLocals(nil, a, x.cfg.self)
 	x.delLocals(nil, old, x.old.self)

@@ -15,28 +15,31 @@ type EventKind uint8
 // The kinds of events. The FDB's are Linux's RTM_NEWNEIGH and RTM_DELNEIGH; a
 // plain refresh sends nothing.
 const (
-	EventNone          EventKind = iota
-	EventFDBAdd                  // an entry was made: MAC, VID, Port
-	EventFDBMove                 // an entry went to another port: Port is the new one
-	EventFDBChange               // a request changed an entry
-	EventFDBDelete               // an entry is gone; Evicted: another took its place
-	EventFDBIdle                 // an entry whose activity is watched fell idle (FDBRequest.Activity)
-	EventFDBActive               // and was seen again
-	EventPortAdd                 // a port joined
-	EventPortRemove              // a port left
-	EventPortState               // a port's state changed: State
-	EventPortFailed              // a cable ended, a port's or the host's: Err says why
-	EventCableDown               // a port's interface reports that it is down
-	EventCableUp                 // and up again
-	EventAddress                 // the bridge's own address changed: MAC
-	EventWarning                 // Err says what is likely to be a mistake, about Port
-	EventMDBAdd                  // a member of a group is there, or has changed: MDB, Port, VID; "" is the host
-	EventMDBDelete               // and is gone
-	EventRouterAdd               // a multicast router is behind a port; with a VID: in that VLAN
-	EventRouterRemove            // and no more
-	EventSnoopingEnded           // McastHashMax was reached: McastSnooping is off now
-	EventFilter                  // a filter reports the frame of a station: Filter, MAC, VID, Port, Err, Count
-	EventLost                    // Lost events were not delivered: the queue was full
+	EventNone           EventKind = iota
+	EventFDBAdd                   // an entry was made: MAC, VID, Port
+	EventFDBMove                  // an entry went to another port: Port is the new one
+	EventFDBChange                // a request changed an entry
+	EventFDBDelete                // an entry is gone; Evicted: another took its place
+	EventFDBIdle                  // an entry whose activity is watched fell idle (FDBRequest.Activity)
+	EventFDBActive                // and was seen again
+	EventPortAdd                  // a port joined
+	EventPortRemove               // a port left
+	EventPortState                // a port's state changed: State
+	EventPortFailed               // a cable ended, a port's or the host's: Err says why
+	EventCableDown                // a port's interface reports that it is down
+	EventCableUp                  // and up again
+	EventAddress                  // the bridge's own address changed: MAC
+	EventWarning                  // Err says what is likely to be a mistake, about Port
+	EventMDBAdd                   // a member of a group is there, or has changed: MDB, Port, VID; "" is the host
+	EventMDBDelete                // and is gone
+	EventRouterAdd                // a multicast router is behind a port; with a VID: in that VLAN
+	EventRouterRemove             // and no more
+	EventSnoopingEnded            // McastHashMax was reached: McastSnooping is off now
+	EventBPDUGuard                // a BPDU came in by a port with Guard, which is DISABLED now
+	EventRootBlocked              // a port with RootBlock tried to become the root port, and is LISTENING now
+	EventTopologyChange           // the spanning tree has detected a topology change
+	EventFilter                   // a filter reports the frame of a station: Filter, MAC, VID, Port, Err, Count
+	EventLost                     // Lost events were not delivered: the queue was full
 )
 
 var eventNames = [...]string{
@@ -46,7 +49,8 @@ var eventNames = [...]string{
 	EventPortState: "port state", EventPortFailed: "port failed", EventCableDown: "cable down",
 	EventCableUp: "cable up", EventAddress: "address", EventWarning: "warning",
 	EventMDBAdd: "mdb add", EventMDBDelete: "mdb delete", EventRouterAdd: "router add",
-	EventRouterRemove: "router remove", EventSnoopingEnded: "snooping ended", EventFilter: "filter", EventLost: "lost",
+	EventRouterRemove: "router remove", EventSnoopingEnded: "snooping ended", EventBPDUGuard: "bpdu guard", EventRootBlocked: "root blocked",
+	EventTopologyChange: "topology change", EventFilter: "filter", EventLost: "lost",
 }
 
 // String names the kind, "fdb add".

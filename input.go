@@ -335,10 +335,12 @@ func (in *Input) linkLocal(pc *portConf, f *frame.Frame) (o outcome, done bool) 
 // pass hands a frame to the port's own stack, if there is one.
 func (in *Input) pass(pc *portConf, f *frame.Frame) {
 	in.note(ProbeNetifReceive, pc.p, f, SentOwn)
+	taken := in.stpRcv(pc, f)
 	switch {
 	case in.dry != nil:
-	case pc.p.onPass == nil:
+	case pc.p.onPass == nil && !taken:
 		in.ctr.unwanted.Add(1)
+	case pc.p.onPass == nil:
 	default:
 		in.running.Store(goroutineID())
 		in.guard(func() { pc.p.onPass(pc.p, *f) })

@@ -147,7 +147,7 @@ func (b *Bridge) onMachine(op string, p *Port, do func(cfg *config, m *snoop.Mac
 		b.snooping.with(b.since(), func(m *snoop.Machine, now time.Duration) { refused = do(cfg, m, now) })
 		return nil
 	}, func() {
-		b.sendQueries()
+		b.sendMade()
 		b.synchronize()
 	})
 	if err != nil {

@@ -94,8 +94,7 @@ func (p *Port) Bridge() *Bridge { return p.b }
 
 // Info gives the port's settings and state.
 func (p *Port) Info() PortInfo {
-	cfg := p.b.cfg.Load()
-	pc := cfg.conf(p)
+	pc, status := p.b.spanning.port(p)
 	if pc == nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -103,8 +102,7 @@ func (p *Port) Info() PortInfo {
 	}
 	i := pc.info
 	i.Carrier = pc.flags.has(flagCarrier)
-	i.DesignatedRoot = BridgeID{Priority: pc.told.priority, Address: cfg.info.Address}
-	i.DesignatedBridge, i.DesignatedPort = i.DesignatedRoot, pc.told.port
+	i.fill(&status)
 	i.Failed = p.failure()
 	p.b.snooping.fillPort(p.num, &i)
 	return i
@@ -149,9 +147,9 @@ func (p *Port) SetLink(up, carrier bool) error {
 		switch {
 		case !x.cfg.info.Up:
 		case before.Up && !up: // NETDEV_DOWN, also for a port that is disabled already
-			x.disable(p)
+			x.treeDisable(p)
 		case !before.Up && x.running(p): // NETDEV_UP
-			x.enable(p)
+			x.treeEnable(p)
 		case before.Carrier != carrier:
 			x.link(p)
 		}

@@ -155,10 +155,8 @@ func readFrames(cable FrameIO, fs []frame.Frame) (n int, err error) {
 // Config.Clock. Serve calls it; a simulation does too.
 func (b *Bridge) Tick(now time.Time) {
 	at := stampOf(now.Sub(b.start))
+	b.spanning.tick(now.Sub(b.start))
 	cfg := b.cfg.Load()
-	if cfg.timerAt != 0 && cfg.timerAt <= at {
-		_ = b.change("tick", b.name, func(x *tx) error { x.forwardDelayExpired(at); return nil }) // refused only once closed
-	}
 	if cfg.info.Up && b.gcAt.Load() <= int64(at) {
 		b.collect(at)
 	}
@@ -174,13 +172,9 @@ func (b *Bridge) NextTimer() (at time.Time, ok bool) {
 	if cfg.closed {
 		return time.Time{}, false
 	}
-	next := b.snooping.next.Load() // which goes on while the bridge is down
+	next := min(b.snooping.next.Load(), b.spanning.next.Load()) // which go on while the bridge is down
 	if cfg.info.Up {
-		due := stamp(b.gcAt.Load())
-		if cfg.timerAt != 0 {
-			due = min(due, cfg.timerAt)
-		}
-		next = min(next, int64(time.Duration(due)*time.Millisecond))
+		next = min(next, int64(time.Duration(b.gcAt.Load())*time.Millisecond))
 	}
 	return b.start.Add(time.Duration(next)), next != never
 }

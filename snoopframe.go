@@ -37,11 +37,8 @@ func (in *Input) multicastRcv(pc *portConf, f *frame.Frame) bool {
 	if in.dry != nil {
 		err = s.check(num, in.vid, p)
 	} else {
-		var qs []query
-		qs, err = s.handle(in.now, num, in.vid, p)
-		for i := range qs {
-			in.emitQuery(&qs[i], true)
-		}
+		err = s.handle(in.now, num, in.vid, p)
+		in.emitAllMade()
 	}
 	in.note(ProbeMulticastRcv, pc.port(), f, heard(p.Kind, err))
 	if err == nil && p.Message() && in.cfg.rules.trimsMessages {
@@ -151,68 +148,4 @@ func (b *Bridge) mcastCounters(p *Port) *snoop.Counters {
 		return c
 	}
 	return new(snoop.Counters) // it is being added
-}
-
-// sendQueries is a batch of the bridge's own, of queries that no frame has caused.
-func (in *Input) sendQueries(qs []query) {
-	in.begin(0)
-	defer in.end()
-	in.adopt(in.b.cfg.Load())
-	if !in.cfg.closed {
-		for i := range qs {
-			in.emitQuery(&qs[i], false)
-		}
-	}
-	in.flush()
-}
-
-// emitQuery puts a query in the vector of a port, or of the host
-// (__br_multicast_send_query): with the tag of its VLAN unless the device is an
-// untagged member, in any state. One that is longer than the MTU is not made. meanwhile:
-// a frame is under way, and comes behind it.
-func (in *Input) emitQuery(q *query, meanwhile bool) {
-	cfg := in.cfg
-	var pc *portConf
-	g, mtu := cfg.self, cfg.info.MTU
-	if q.port != 0 {
-		if int(q.port) >= len(cfg.byNum) || cfg.byNum[q.port] == nil {
-			return
-		}
-		pc = cfg.byNum[q.port]
-		g, mtu = pc.vlans, min(mtu, pc.mtu)
-	}
-	if len(q.data) > mtu {
-		return
-	}
-	f := frame.Frame{Data: q.data}
-	if q.vid != 0 && !g.untagged(q.vid) {
-		f.Tag = frame.Tag{TPID: cfg.info.VLANProtocol}.WithVID(q.vid)
-	}
-	var asked frame.Frame
-	if meanwhile {
-		asked = in.views[in.firstView]
-	}
-	header, vid := in.header, in.vid
-	in.header.src, in.header.dst, in.vid = f.Src(), f.Dst(), q.vid
-	in.note(ProbeSendQuery, pc.port(), &f, NoDecision)
-	in.putQuery(pc, in.enter(&f))
-	if in.header, in.vid = header, vid; meanwhile {
-		in.enterAgain(&asked)
-	}
-}
-
-// putQuery has the query pass the one point that it passes.
-func (in *Input) putQuery(pc *portConf, f *frame.Frame) {
-	if pc == nil {
-		in.put(fdbSelf, nil, in.firstView)
-		return
-	}
-	if in.hooks != nil && !in.passes(HookLocalOut, pc.p, f, f.Tag) {
-		return
-	}
-	if why := pc.forwardable(f); why != NotDropped {
-		in.notForwardable(pc, f, why)
-		return
-	}
-	in.put(pc.num, pc.p, in.firstView)
 }

@@ -19,7 +19,7 @@ import (
 //	settings    snoopconf.go    a change tells the Machine what it did, once it holds
 //	requests    mdb.go          entries, and what there is to be seen
 //	time        Tick, NextTimer
-//	queries     sendQueries, and what the bridge sends because of a frame (emitQuery)
+//	queries     outbox.go
 //	events      notify
 //
 // The settings of snooping are the Machine's: nobody else keeps them.
@@ -29,23 +29,13 @@ type snooping struct {
 	b    *Bridge
 	view *snoop.View
 	next atomic.Int64 // when the machine's first timer is due, ns since New; never: none runs
-	in   *Input       // of sendQueries
 
-	mu      sync.Mutex // guards the rest. Nothing is called under it that could call the bridge
-	m       *snoop.Machine
-	now     time.Duration // the latest moment that the machine was told
-	source  snoop.Source
-	ports   []*Port // by number
-	vlans   bool    // the machine is told of VLANs: not before one has settings of its own. Changes, which come one at a time, read it without the lock
-	queued  []query // made, and not yet sent
-	sending bool    // somebody sends what was queued
-}
-
-// query is a query that the bridge is to send.
-type query struct {
-	port uint16 // 0: to the host
-	vid  frame.VID
-	data []byte
+	mu     sync.Mutex // guards the rest. Nothing is called under it that could call the bridge
+	m      *snoop.Machine
+	now    time.Duration // the latest moment that the machine was told
+	source snoop.Source
+	ports  []*Port // by number
+	vlans  bool    // the machine is told of VLANs: not before one has settings of its own. Changes, which come one at a time, read it without the lock
 }
 
 const never = math.MaxInt64
@@ -58,12 +48,11 @@ func (s *snooping) init(b *Bridge, rules snoop.Rules, seed uint64) {
 	o.Snooping = false // our default, not Linux's
 	_ = s.m.SetOptions(0, 0, o)
 	s.next.Store(never)
-	s.in = b.host.input()
 }
 
 // send queues a query; it is the machine's, and runs under the lock.
 func (s *snooping) send(q snoop.Query) {
-	s.queued = append(s.queued, query{q.Port, q.VID, slices.Clone(q.Data)})
+	s.b.outbox.add(made{ProbeSendQuery, q.Port, q.VID, slices.Clone(q.Data)})
 }
 
 // notify posts an event; it is the machine's, and runs under the lock.
@@ -129,14 +118,13 @@ func (s *snooping) look(fn func(m *snoop.Machine, now time.Duration)) {
 // since is the time since New.
 func (b *Bridge) since() time.Duration { return max(b.clock().Sub(b.start), 0) }
 
-// handle is what a frame's message does, and the queries that are to be sent before
-// the frame goes on.
-func (s *snooping) handle(at stamp, port uint16, vid frame.VID, p *snoop.Packet) (qs []query, err error) {
+// handle is what a frame's message does. The queries that it has the bridge make are to
+// be sent before the frame goes on.
+func (s *snooping) handle(at stamp, port uint16, vid frame.VID, p *snoop.Packet) (err error) {
 	s.with(time.Duration(at)*time.Millisecond, func(m *snoop.Machine, now time.Duration) {
 		err = m.Handle(now, port, vid, p)
-		qs, s.queued = s.queued, nil
 	})
-	return qs, err
+	return err
 }
 
 func (s *snooping) check(port uint16, vid frame.VID, p *snoop.Packet) error {
@@ -151,37 +139,7 @@ func (s *snooping) tick(now time.Duration) {
 		return
 	}
 	s.with(now, func(m *snoop.Machine, now time.Duration) { m.Tick(now) })
-	s.b.sendQueries()
-}
-
-// sendQueries sends what is queued, unless another call is at it, which then sends
-// these queries too.
-func (b *Bridge) sendQueries() {
-	s := &b.snooping
-	for {
-		s.mu.Lock()
-		qs, mine := s.queued, !s.sending && len(s.queued) > 0
-		if mine {
-			s.queued, s.sending = nil, true
-		}
-		s.mu.Unlock()
-		if !mine {
-			return
-		}
-		s.sendAll(qs)
-	}
-}
-
-// sendAll sends queries in batches of their own.
-func (s *snooping) sendAll(qs []query) {
-	defer func() { // also if a driver ends the goroutine
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.sending = false
-	}()
-	for part := range slices.Chunk(qs, batchSize) {
-		s.in.sendQueries(part)
-	}
+	s.b.sendMade()
 }
 
 // SetQuerySource says from which addresses queries come: ip4, which McastQueryUseIfaddr

@@ -24,6 +24,8 @@ const (
 	ProbeFDBDelete            // an entry was evicted, for that of the source: Src, Dev and VID are the entry's, Dst is zero
 	ProbeFDBUpdate            // its source was learned, or not
 	ProbeMulticastRcv         // it is a message of a group, or a router's, or malformed: snooping was told
+	ProbeSTPRcv               // it is a BPDU: the spanning tree was told
+	ProbeSendBPDU             // the spanning tree sends one because of it, or on its own: Src and Dst are the BPDU's
 	ProbeSendQuery            // snooping sends a query because of it, or on its own: Src and Dst are the query's
 	ProbeSuppressARP          // it is an ARP packet, and the bridge may answer it
 	ProbeSuppressND           // it is a neighbour solicitation or advertisement, likewise
@@ -52,6 +54,8 @@ var probeNames = [numProbes]string{
 	ProbeFDBDelete:      "fdb_delete",
 	ProbeFDBUpdate:      "br_fdb_update",
 	ProbeMulticastRcv:   "br_multicast_rcv",
+	ProbeSTPRcv:         "br_stp_rcv",
+	ProbeSendBPDU:       "br_send_bpdu",
 	ProbeSendQuery:      "br_multicast_send_query",
 	ProbeSuppressARP:    "br_do_proxy_suppress_arp",
 	ProbeSuppressND:     "br_do_suppress_nd",

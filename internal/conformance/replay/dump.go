@@ -33,16 +33,12 @@ func diffLines(want, got []string) error {
 }
 
 // diffAttrs compares all settings that are recorded of a device. A setting that
-// got has no value for is one that the library does not have; unset says with
-// which recorded value that makes no difference.
+// got has no value for is one that the library does not have.
 func diffAttrs(dev string, want, got Attrs) error {
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		w := want[name]
 		g, known := got[name]
 		if !known {
-			if zero, listed := unset[name]; listed && zero == w {
-				continue
-			}
 			return fmt.Errorf("%w: %s of %s, expected %s", errUnsupported, name, dev, w)
 		}
 		if g != w {
@@ -50,13 +46,6 @@ func diffAttrs(dev string, want, got Attrs) error {
 		}
 	}
 	return nil
-}
-
-// unset are the values that tell of the spanning tree while there is none: a bridge
-// without it has nothing to say, and says so by having no such field.
-var unset = Attrs{
-	"config_pending": {}, "topology_change_ack": {},
-	"root_port": {}, "root_path_cost": {}, "topology_change_detected": {},
 }
 
 func (r *run) dumpFDB(t *Step) error {

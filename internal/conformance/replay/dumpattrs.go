@@ -48,6 +48,7 @@ func portTable(p bridge.PortInfo) Attrs {
 		"neigh_vlan_suppress": bit(p.NeighVLANSuppress), "vlan_tunnel": bit(p.VLANTunnel),
 		"designated_root": word(p.DesignatedRoot.String()), "designated_bridge": word(p.DesignatedBridge.String()),
 		"designated_port": num(p.DesignatedPort), "designated_cost": num(p.DesignatedCost),
+		"topology_change_ack": bit(p.TopologyChangeAck), "config_pending": bit(p.ConfigPending),
 	}
 	maps.Copy(port, device)
 	return port
@@ -84,6 +85,8 @@ func bridgeTable(b bridge.BridgeInfo) Attrs {
 		"mcast_query_interval":          ticks(b.McastQueryInterval),
 		"mcast_query_response_interval": ticks(b.McastQueryResponseInterval),
 		"mcast_startup_query_interval":  ticks(b.McastStartupQueryInterval),
-		"root_id":                       word(b.RootID.String()), "bridge_id": word(b.BridgeID.String()),
+		"root_port":                     num(b.RootPort), "root_path_cost": num(b.RootPathCost),
+		"topology_change_detected": bit(b.TopologyChangeDetected),
+		"root_id":                  word(b.RootID.String()), "bridge_id": word(b.BridgeID.String()),
 	}
 }

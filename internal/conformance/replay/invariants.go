@@ -30,36 +30,41 @@ type snapshot struct {
 	host  bridge.HostStats
 	vlans [][]bridge.VLANInfo
 	mdb   []string
+
+	bridge   bridge.BridgeInfo
+	portInfo []bridge.PortInfo
 }
 
 func (r *run) snapshot() snapshot {
-	s := snapshot{fdb: slices.Collect(r.b.FDB().All()), host: r.b.Stats()}
+	s := snapshot{fdb: slices.Collect(r.b.FDB().All()), host: r.b.Stats(), bridge: r.b.Info()}
 	s.vlans = append(s.vlans, r.b.VLANs().All())
 	for _, e := range r.b.MDB() {
 		s.mdb = append(s.mdb, fmt.Sprint(e))
 	}
 	for _, d := range r.devs {
 		s.ports = append(s.ports, d.port.Stats())
+		s.portInfo = append(s.portInfo, d.port.Info())
 		s.vlans = append(s.vlans, d.port.VLANs().All())
 	}
 	return s
 }
 
 func (s snapshot) equal(o snapshot) bool {
-	return s.host == o.host && slices.Equal(s.mdb, o.mdb) && slices.Equal(s.fdb, o.fdb) && slices.Equal(s.ports, o.ports) &&
+	return s.host == o.host && s.bridge == o.bridge && slices.Equal(s.portInfo, o.portInfo) && slices.Equal(s.mdb, o.mdb) && slices.Equal(s.fdb, o.fdb) && slices.Equal(s.ports, o.ports) &&
 		slices.EqualFunc(s.vlans, o.vlans, slices.Equal[[]bridge.VLANInfo])
 }
 
 type namedCable struct {
 	name  string
+	addr  frame.MAC // of a port's device
 	cable *cable
 }
 
 // cables are those of all devices, and the host's.
 func (r *run) cables() []namedCable {
-	cs := []namedCable{{hostName, r.host}}
+	cs := []namedCable{{name: hostName, cable: r.host}}
 	for _, d := range r.devs {
-		cs = append(cs, namedCable{d.name, d.cable})
+		cs = append(cs, namedCable{d.name, d.addr, d.cable})
 	}
 	return cs
 }
@@ -93,17 +98,20 @@ func (r *run) fulfilled(e bridge.Explanation, refusal error, before, after bridg
 	return nil
 }
 
-// left compares frames. Queries of the bridge's own, which a frame can cause and which
-// Explain does not foretell, are left out on both sides; the record has them.
+// left compares frames. Queries and BPDUs of the bridge's own, which a frame can cause
+// and which Explain does not foretell, are left out on both sides; the record has them.
 func (r *run) left(e bridge.Explanation) error {
 	own := r.b.Info().Address
-	others := func(b []byte) bool { return !isQuery(b) || frame.MAC(b[6:12]) != own }
 	said := map[string][][]byte{}
 	for _, out := range e.Out {
 		said[out.Dev] = append(said[out.Dev], out.Frame.AppendWire(nil))
 	}
 	for _, d := range r.cables() {
 		out := map[string][][]byte{d.name: d.cable.out}
+		others := func(b []byte) bool {
+			src := frame.MAC(b[6:12])
+			return !(isQuery(b) && src == own || isBPDU(b) && src == d.addr)
+		}
 		if text := diffFrames(only(said, others)[d.name], only(out, others)[d.name]); text != "" {
 			return mismatchf("Explain foretold other frames: %s: %s", d.name, text)
 		}

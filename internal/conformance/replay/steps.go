@@ -53,7 +53,9 @@ func init() {
 func (r *run) wait(t *Step) error {
 	d := time.Duration(t.MS) * time.Millisecond
 	r.waited += d
-	return r.advance(d)
+	d -= r.ahead
+	r.ahead = max(-d, 0)
+	return r.advance(max(d, 0))
 }
 
 // link sets a device, the bridge's own too, up or down.
