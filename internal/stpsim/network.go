@@ -15,6 +15,7 @@ import (
 type network struct {
 	topo  *topology
 	proto *protocol
+	times times
 	lab   *bridgetest.Lab
 	rand  *rand.Rand // what happens; the lab has its own, for what faults do
 
@@ -110,7 +111,7 @@ func (w *way) admits() bool {
 
 // build makes the network, with every bridge down. Whoever gets it closes its lab.
 func build(t *topology, p *protocol, seed uint64, trace io.Writer) (*network, error) {
-	n := &network{topo: t, proto: p, rand: rand.New(rand.NewPCG(seed, 2)), trace: trace}
+	n := &network{topo: t, proto: p, times: p.times(t), rand: rand.New(rand.NewPCG(seed, 2)), trace: trace}
 	lab, err := bridgetest.New(bridgetest.Config{Switches: n.switches(), Seed: seed})
 	if err != nil {
 		return nil, err
@@ -137,7 +138,7 @@ func (n *network) switches() []bridge.Config {
 		if ranked {
 			c.Priority = new(uint16(n.rand.IntN(16) << 12))
 		}
-		n.proto.bridge(&c, n.topo)
+		n.proto.bridge(&c, n.times)
 		cs = append(cs, c)
 	}
 	for i := range n.topo.hubs {

@@ -8,30 +8,61 @@ import (
 
 // A protocol is how the bridges of a network are set.
 type protocol struct {
-	name  string
-	stp   bool
+	name string
+	stp  bool
 
 	// A topology change has the bridges forget where stations were. With Linux's 802.1D
 	// it does not have to: entries live shorter then, but the collector that takes them
 	// runs when it was to run anyway, within an ageing time of 300 s, and until then they
 	// forward.
 	flushes bool
-
-	quiet time.Duration // for how long no port changes its state once it has converged
-	limit time.Duration // when it has converged at the latest, beside a second a bridge
 }
 
 // protocols by name.
 var protocols = map[string]*protocol{
-	"off": {name: "off", flushes: true, quiet: 4 * time.Second, limit: 10 * time.Second},
-	// Max age, and twice the forward delay (802.1D-1998, 8.5, B.3), are what it takes.
-	"stp": {name: "stp", stp: true, quiet: 25 * time.Second, limit: 60 * time.Second},
+	"off": {name: "off", flushes: true},
+	"stp": {name: "stp", stp: true},
+}
+
+// times are the timers of all bridges of a network.
+type times struct{ maxAge, forwardDelay time.Duration }
+
+// small is up to how many hops apart bridges may be for the times that a bridge is made
+// with, which are for 7 (802.1D-1998, 8.10.2), to do even once a ring is a line.
+const small = 7
+
+// times are what suits a topology. A Config BPDU is held back for a second at every hop
+// if each bridge has just sent one, as in a change of the topology, and grows older by
+// that: with the times that a bridge is made with, a line of 30 kernel bridges goes
+// on falling apart at its far end.
+func (p *protocol) times(t *topology) times {
+	if t.diameter() <= small {
+		return times{20 * time.Second, 15 * time.Second}
+	}
+	return times{40 * time.Second, 30 * time.Second}
+}
+
+// quiet is for how long no port changes its state once a network has converged: until
+// then information may have to grow old, and what follows from that to spread, a second
+// a hop.
+func (p *protocol) quiet(t *topology, s times) time.Duration {
+	if !p.stp {
+		return 4 * time.Second
+	}
+	return s.maxAge + 5*time.Second + 2*time.Duration(t.diameter())*time.Second
+}
+
+// limit is when a network has converged at the latest: old information is gone, new
+// information has taken a second a hop, and ports have waited twice. It may come to pass
+// again where they waited too short.
+func (p *protocol) limit(t *topology, s times) time.Duration {
+	return s.maxAge + 2*s.forwardDelay + time.Duration(t.bridges)*time.Second + 10*time.Second
 }
 
 // bridge sets a bridge.
-func (p *protocol) bridge(c *bridge.Config, t *topology) {
+func (p *protocol) bridge(c *bridge.Config, t times) {
 	if p.stp {
-		c.STPState = 1
+		c.STPState, c.MaxAge, c.ForwardDelay = 1, &t.maxAge, &t.forwardDelay
 	}
 }
 

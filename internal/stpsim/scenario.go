@@ -94,7 +94,7 @@ func (n *network) phase(r *result, name string, tame bool, happens func()) error
 	looped, doubles, stormed := n.looped, n.doubles, n.stormed
 	n.talk()
 	happens()
-	err := n.settle(n.proto.quiet, n.proto.limit+time.Duration(n.topo.bridges)*time.Second)
+	err := n.settle(n.proto.quiet(n.topo, n.times), n.proto.limit(n.topo, n.times))
 	n.hush()
 	n.look()
 	r.phases = append(r.phases, phase{

@@ -151,3 +151,25 @@ func shared(r *rand.Rand, n int) *topology {
 	}
 	return t
 }
+
+// diameter is how many hops the two nodes are apart that are farthest from each other.
+func (t *topology) diameter() (most int) {
+	next := make([][]int, t.nodes())
+	for _, c := range t.cables {
+		next[c.a], next[c.b] = append(next[c.a], c.b), append(next[c.b], c.a)
+	}
+	for from := range next {
+		hops := make([]int, len(next))
+		for queue := []int{from}; len(queue) > 0; queue = queue[1:] {
+			at := queue[0]
+			most = max(most, hops[at])
+			for _, n := range next[at] {
+				if n != from && hops[n] == 0 {
+					hops[n] = hops[at] + 1
+					queue = append(queue, n)
+				}
+			}
+		}
+	}
+	return most
+}
