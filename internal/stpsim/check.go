@@ -47,6 +47,18 @@ func (n *network) check() error {
 	return n.lab.Check()
 }
 
+// crowd is how many frames may be under way at one time, for each direction of a cable:
+// what storm control admits at once, and while a frame is late, and BPDUs.
+const crowd = 2 * stormBurst
+
+// checkCrowd says whether there were ever more frames under way than that.
+func (n *network) checkCrowd() error {
+	if most := crowd * 2 * (len(n.links) + len(n.hosts)); n.peak > most {
+		return fmt.Errorf("%d frames were under way at one time, more than %d", n.peak, most)
+	}
+	return nil
+}
+
 // checkTree holds the states of the ports against the graph.
 func (n *network) checkTree() error {
 	n.look()

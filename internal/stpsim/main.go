@@ -27,7 +27,8 @@
 // bridge that loses its power or gets it back there may be no loop in any instant, and
 // no frame may reach a host twice. Where BPDUs are lost, late or one-way
 // no protocol can promise that: then loops are measured. What circulates in them is
-// bounded by the storm control of each cable.
+// bounded by the storm control of each cable, and at no time there may be more frames
+// under way than it lets be.
 package main
 
 import (
@@ -57,7 +58,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	fl.SetOutput(stderr)
 	names := fl.String("protocol", "stp", "run `NAME,...` of stp and off")
 	fl.Uint64Var(&o.seed, "seed", 1, "seed of the first topology")
-	fl.IntVar(&o.n, "n", 300, "how many topologies; with -table of how many seeds")
+	fl.IntVar(&o.n, "n", 0, "how many topologies, 300 if 0; with -table how many seeds, 5 if 0")
 	fl.IntVar(&o.jobs, "j", runtime.GOMAXPROCS(0), "how many at a time")
 	fl.BoolVar(&o.verbose, "v", false, "print what every topology did")
 	fl.BoolVar(&o.trace, "trace", false, "print every BPDU and port state, of one topology at a time")
@@ -71,6 +72,13 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 			return o, fmt.Errorf("there is no protocol %q", name)
 		}
 		o.protocols = append(o.protocols, p)
+	}
+	switch {
+	case o.n != 0:
+	case o.table:
+		o.n = 5
+	default:
+		o.n = 300
 	}
 	if fl.NArg() > 0 || o.n < 1 || o.jobs < 1 {
 		return o, errors.New("see -h")

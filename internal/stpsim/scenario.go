@@ -103,6 +103,9 @@ func (n *network) phase(r *result, name string, tame bool, happens func()) error
 	if err == nil {
 		err = n.check()
 	}
+	if err == nil {
+		err = n.checkCrowd()
+	}
 	if err == nil && tame {
 		err = n.wasTame(looped, doubles, stormed)
 	}

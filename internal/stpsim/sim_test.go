@@ -103,6 +103,9 @@ func TestDoublesAreCounted(t *testing.T) {
 	n.lab.Run(10 * time.Second)
 	n.hush()
 	assert.NotZero(t, n.doubles)
+	require.NoError(t, n.checkCrowd())
+	n.peak = 10000
+	require.ErrorContains(t, n.checkCrowd(), "10000 frames were under way")
 	assert.ErrorContains(t, n.wasTame(0, 0, 0), "arrived twice")
 }
 
@@ -154,7 +157,7 @@ func TestFailureTellsItsSeed(t *testing.T) {
 	assert.Contains(t, out.String(), "1 topologies, seeds 3 to 3, 0 failed")
 	assert.Contains(t, out.String(), "is forwarding")
 
-	for _, args := range [][]string{{"-protocol", "x"}, {"more"}, {"-n", "0"}, {"-nosuch"}} {
+	for _, args := range [][]string{{"-protocol", "x"}, {"more"}, {"-n", "-1"}, {"-nosuch"}} {
 		assert.Equal(t, 2, run(args, io.Discard, io.Discard), args)
 	}
 	assert.Equal(t, 0, run([]string{"-h"}, io.Discard, io.Discard))

@@ -113,14 +113,14 @@ func (r *row) one(p *protocol, seed uint64) (times []time.Duration, err error) {
 	}
 	defer n.lab.Close()
 	var res result
-	step := func(name string, happens func()) time.Duration {
+	step := func(name string, tame bool, happens func()) time.Duration {
 		if err == nil {
-			err = n.phase(&res, name, true, happens)
+			err = n.phase(&res, name, tame, happens)
 			return res.phases[len(res.phases)-1].ok
 		}
 		return -1
 	}
-	times = append(times, step("power on", func() { n.powerOn(3 * time.Second) }))
+	times = append(times, step("power on", true, func() { n.powerOn(3 * time.Second) }))
 	for _, m := range []func(ls []*link) mishap{n.cutting, n.silencing} {
 		l := n.redundant()
 		if r.alone || l == nil {
@@ -128,11 +128,11 @@ func (r *row) one(p *protocol, seed uint64) (times []time.Duration, err error) {
 			continue
 		}
 		cut := m([]*link{l})
-		times = append(times, step(cut.name, func() { n.startStream(l.a, l.b); cut.begin() }), n.stopStream())
-		times = append(times, step(cut.name+": over", cut.end))
+		times = append(times, step(cut.name, cut.tame, func() { n.startStream(l.a, l.b); cut.begin() }), n.stopStream())
+		times = append(times, step(cut.name+": over", cut.tame, cut.end))
 	}
 	dies := n.killing(n.root())
-	times = append(times, step(dies.name, dies.begin), step(dies.name+": over", dies.end))
+	times = append(times, step(dies.name, true, dies.begin), step(dies.name+": over", true, dies.end))
 	return times, err
 }
 

@@ -40,11 +40,11 @@ var kinds = []string{"line", "ring", "mesh", "grid", "tree", "random", "random",
 // 9.3.4), 40 at most, and a ring that is cut is a line: longer ones cannot converge.
 const longest = 36
 
-// draw makes a topology by chance: small for the most part, one in 25 with 100 to 200
+// draw makes a topology by chance: small for the most part, one in 50 with 100 to 200
 // bridges, with parallel cables and cables from a bridge to itself in some.
 func draw(r *rand.Rand) *topology {
 	kind, n := kinds[r.IntN(len(kinds))], 3+r.IntN(28)
-	if r.IntN(25) == 0 {
+	if r.IntN(50) == 0 {
 		n = 100 + r.IntN(101)
 	}
 	switch kind {
