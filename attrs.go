@@ -18,6 +18,13 @@ type BridgeAttrs struct {
 	MaxAge       *time.Duration // 6 s to 40 s; used once STP is built
 	Priority     *uint16        // upper half of the bridge id
 
+	// STPMode is who runs the spanning tree while STPState is on; EBUSY to change it then.
+	STPMode *STPMode
+
+	// TxHoldCount is how many BPDUs a port may send at once with STPModeRapid, 1 to 10;
+	// each second it may send one more.
+	TxHoldCount *int
+
 	// STPState: 0 off, any other value on. The spanning tree itself is not built
 	// yet. What it means for the datapath is: frames to 01:80:c2:00:00:00 are kept
 	// from being forwarded, and port states cannot be written.
@@ -96,7 +103,9 @@ type BridgeInfo struct {
 	HelloTime    time.Duration
 	MaxAge       time.Duration
 	Priority     uint16
-	STPState     int
+	STPState     int // 0 off, 1 the kernel's, 2 user space's or RSTP
+	STPMode      STPMode
+	TxHoldCount  int
 
 	TopologyChange bool // entries live for ForwardDelay only, see SetTopologyChange
 
@@ -174,7 +183,7 @@ const (
 // is, any other value is taken verbatim. A request is carried out whole or
 // refused whole.
 type PortAttrs struct {
-	State    *PortState // EBUSY while STP is on, ENETDOWN while the link is down
+	State    *PortState // EBUSY while a spanning tree of the bridge's is on, ENETDOWN while the link is down
 	Priority *int       // 0 to 63
 	Cost     *int       // 1 to 65535
 
@@ -210,6 +219,27 @@ type PortAttrs struct {
 	// Kept, checked and dumped; their effect is not built yet.
 	Guard     *bool // BPDU guard
 	RootBlock *bool
+
+	// RSTP (STPModeRapid), by which Guard and RootBlock are followed too; they are kept
+	// and dumped without it.
+	//
+	// AdminEdge: no bridge is behind this port, which forwards as soon as its link is up,
+	// until a BPDU says otherwise. AutoEdge, on by default: the port finds that out for
+	// itself, by hearing nothing for 3 s.
+	//
+	// PointToPoint: at most one other bridge is behind this port, without which it is slow
+	// to forward. A cable is taken for that, unless it says PointToPointNo.
+	//
+	// PathCost is the way to the root by this port, 1 to 200,000,000; 0: 200,000. It is on
+	// the scale of 802.1D-2004, where a gigabit is 20,000 (stp.RapidCost), and not on that
+	// of Cost, which RSTP does not look at: the bridges around use this one.
+	AdminEdge     *bool
+	AutoEdge      *bool
+	PointToPoint  *stp.PointToPoint
+	PathCost      *uint32
+	RestrictedTCN *bool // topology changes that come in by this port go no further
+	BPDUFilter    *bool // no BPDU leaves by this port, none is listened to: a bridge behind it makes a loop
+	LoopGuard     *bool // a port that hears no more BPDUs discards, instead of serving what is behind it
 
 	// Multicast snooping; see BridgeAttrs.McastSnooping.
 	//
@@ -265,6 +295,13 @@ type PortInfo struct {
 
 	Guard              bool
 	RootBlock          bool
+	AdminEdge          bool
+	AutoEdge           bool
+	PointToPoint       stp.PointToPoint
+	PathCost           uint32
+	RestrictedTCN      bool
+	BPDUFilter         bool
+	LoopGuard          bool
 	FastLeave          bool
 	McastRouter        int
 	McastToUnicast     bool

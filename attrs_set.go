@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/stp"
 )
 
 // Set changes settings of the bridge, all that a names or none of them. Errors:
@@ -31,6 +32,8 @@ func (x *tx) setBridge(a *BridgeAttrs) error {
 	if x.cfg.rules.maxLearned {
 		put(&i.FDBMaxLearned, a.FDBMaxLearned)
 	}
+	put(&i.STPMode, a.STPMode)
+	put(&i.TxHoldCount, a.TxHoldCount)
 	if err := x.setVLANOptions(a); err != nil {
 		return err
 	}
@@ -82,6 +85,12 @@ func (x *tx) checkBridge(a *BridgeAttrs) (why string, no Errno) {
 		return "hello time must be 1 s to 10 s", ERANGE
 	case out(a.MaxAge, 6*time.Second, 40*time.Second):
 		return "max age must be 6 s to 40 s", ERANGE
+	case a.STPMode != nil && *a.STPMode > STPModeRapid:
+		return "no such STP mode", EINVAL
+	case a.STPMode != nil && *a.STPMode != i.STPMode && i.STPState != 0:
+		return "the STP mode can't change while STP is on", EBUSY
+	case a.TxHoldCount != nil && (*a.TxHoldCount < 1 || *a.TxHoldCount > 10):
+		return "transmit hold count must be 1 to 10", ERANGE
 	case a.VLANProtocol != nil && !a.VLANProtocol.IsTag():
 		return "VLAN protocol must be 802.1Q or 802.1ad", EPROTONOSUPPORT
 	case a.VLANDefaultPVID != nil && *a.VLANDefaultPVID > frame.MaxVID:
@@ -219,10 +228,14 @@ func (x *tx) checkPort(p *Port, a *PortAttrs) (why string, no Errno) {
 		return "priority must be 0 to 63", ERANGE
 	case a.State != nil && *a.State > StateBlocking:
 		return "no such port state", EINVAL
-	case a.State != nil && x.cfg.info.STPState == 1:
+	case a.State != nil && x.cfg.info.hasTree():
 		return "the spanning tree decides port states", EBUSY
 	case a.State != nil && !i.Up, a.State != nil && !pc.flags.has(flagCarrier) && *a.State != StateDisabled:
 		return "the port's link is down", ENETDOWN
+	case a.PathCost != nil && *a.PathCost > 200_000_000:
+		return "path cost must be at most 200,000,000", ERANGE
+	case a.PointToPoint != nil && *a.PointToPoint > stp.PointToPointNo:
+		return "no such value of PointToPoint", EINVAL
 	case a.McastRouter != nil && (*a.McastRouter < 0 || *a.McastRouter > 3):
 		return "mcast_router must be 0 to 3", EINVAL
 	case a.McastEHTHostsLimit != nil && *a.McastEHTHostsLimit == 0:
@@ -264,6 +277,13 @@ func applyPort(i *PortInfo, a *PortAttrs, r *rules) {
 	put(&i.BackupPort, a.BackupPort)
 	put(&i.Guard, a.Guard)
 	put(&i.RootBlock, a.RootBlock)
+	put(&i.AdminEdge, a.AdminEdge)
+	put(&i.AutoEdge, a.AutoEdge)
+	put(&i.PointToPoint, a.PointToPoint)
+	put(&i.PathCost, a.PathCost)
+	put(&i.RestrictedTCN, a.RestrictedTCN)
+	put(&i.BPDUFilter, a.BPDUFilter)
+	put(&i.LoopGuard, a.LoopGuard)
 	put(&i.FastLeave, a.FastLeave)
 	put(&i.McastToUnicast, a.McastToUnicast)
 	put(&i.McastEHTHostsLimit, a.McastEHTHostsLimit)

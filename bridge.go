@@ -12,6 +12,7 @@ import (
 
 	"github.com/ddfb540f/bridge/frame"
 	"github.com/ddfb540f/bridge/snoop"
+	"github.com/ddfb540f/bridge/stp"
 )
 
 // Config is how a bridge is made. The zero Config is a bridge as Linux makes it,
@@ -31,6 +32,7 @@ type Config struct {
 	MaxAge       *time.Duration // nil: 20 s
 	Priority     *uint16        // nil: 32768
 	STPState     int            // see BridgeAttrs.STPState
+	STPMode      STPMode        // see BridgeAttrs.STPMode
 
 	VLANFiltering    bool
 	VLANProtocol     frame.EtherType // 0: 802.1Q
@@ -148,7 +150,7 @@ func (b *Bridge) firstConfig(c *Config) *config {
 	cfg.info = BridgeInfo{
 		Name: b.name, AddressAuto: true, MTU: defaultMTU, MTUAuto: true, Up: !c.Down, Carrier: true,
 		AgeingTime: 300 * time.Second, ForwardDelay: 15 * time.Second, HelloTime: 2 * time.Second, MaxAge: 20 * time.Second,
-		Priority: 0x8000, VLANProtocol: frame.TypeDot1Q, VLANDefaultPVID: 1, GroupAddress: defaultGroupAddress,
+		Priority: 0x8000, TxHoldCount: stp.DefaultRapidOptions.HoldCount, VLANProtocol: frame.TypeDot1Q, VLANDefaultPVID: 1, GroupAddress: defaultGroupAddress,
 	}
 	cfg.ownAgeing = cfg.info.AgeingTime
 	cfg.derive()
@@ -159,7 +161,7 @@ func (b *Bridge) firstConfig(c *Config) *config {
 func (x *tx) configure(c *Config) error {
 	a := BridgeAttrs{
 		AgeingTime: c.AgeingTime, ForwardDelay: c.ForwardDelay, HelloTime: c.HelloTime, MaxAge: c.MaxAge,
-		Priority: c.Priority, STPState: &c.STPState, VLANFiltering: &c.VLANFiltering,
+		Priority: c.Priority, STPState: &c.STPState, STPMode: &c.STPMode, VLANFiltering: &c.VLANFiltering,
 		VLANDefaultPVID: c.VLANDefaultPVID, VLANStats: &c.VLANStats, VLANStatsPerPort: &c.VLANStatsPerPort,
 		GroupFwdMask: &c.GroupFwdMask, NoLinkLocalLearn: &c.NoLinkLocalLearn, FDBMaxLearned: &c.FDBMaxLearned,
 		MSTEnabled: &c.MSTEnabled, McastSnooping: &c.McastSnooping, McastQuerier: &c.McastQuerier,

@@ -50,7 +50,7 @@ func (tr *traffic) see(dev string, fs []frame.Frame) {
 	}
 	for i := range fs {
 		wire := fs[i].AppendWire(nil)
-		if isAnswer(wire) || isQueryOf(wire, v.info.Address) {
+		if isAnswer(wire) || isOwn(wire, v.info.Address) {
 			continue // the bridge's own, or an answer, of whose frame it does not tell
 		}
 		from, k := int(wire[len(wire)-2]), int(wire[len(wire)-1])

@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -149,9 +150,10 @@ func TestDefaults(t *testing.T) {
 	want := bridge.PortInfo{
 		Name: "p1", Attached: true, Address: portMAC(1), MTU: 1500, Up: true, Carrier: true,
 		No: 1, State: bridge.StateForwarding, Priority: 32, Cost: 100, PortID: 0x8001,
-		Learning: true, Flood: true, McastFlood: true, BcastFlood: true,
+		Learning: true, AutoEdge: true, Flood: true, McastFlood: true, BcastFlood: true,
 		McastRouter: 1, McastEHTHostsLimit: 512,
 		DesignatedRoot: l.b.Info().BridgeID, DesignatedBridge: l.b.Info().BridgeID, DesignatedPort: 0x8001,
+		ForwardDelayTimer: 15 * time.Second, // which means nothing
 	}
 	assert.Equal(t, want, i)
 	assert.Equal(t, []string{"1 PVID untagged"}, members(l.p(1).VLANs()))

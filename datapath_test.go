@@ -244,7 +244,7 @@ func TestPathHost(t *testing.T) {
 		{name: "to the bridge's address, which is a port's: out of it", f: ether(portMAC(1), h), want: []string{"p1"}},
 		{name: "to the bridge's own address: nowhere", f: ether(mac(77), h), cfg: bridge.Config{Address: mac(77)}, reason: bridge.DropNoPort},
 		{name: "link-local 1 is flooded", f: ether(linkLocal(1), h), want: []string{"p4", "p3", "p2", "p1"}},
-		{name: "link-local 0 with STP on is flooded", f: ether(linkLocal(0), h), cfg: bridge.Config{STPState: 1}, setup: nil, want: []string{"p4", "p3", "p2", "p1"}},
+		{name: "link-local 0 with STP on is flooded", f: ether(linkLocal(0), h), setup: (*lab).stp, want: []string{"p4", "p3", "p2", "p1"}},
 		{name: "source zero is no concern", f: ether(mac(2), zeroMAC), want: []string{"p2"}},
 		{name: "a tag, no filtering", f: dot1q(ether(mac(2), h), 10), want: []string{"p2"}},
 		{name: "no port at all wants it", f: ether(mac(100), h), setup: func(l *lab) {
@@ -282,7 +282,7 @@ func TestLinkLocal(t *testing.T) {
 			{name: "no_linklocal_learn", learn: false},
 		} {
 			t.Run(fmt.Sprintf("%X %s", x, c.name), func(t *testing.T) {
-				cfg := bridge.Config{GroupFwdMask: c.bridge, STPState: c.stp, NoLinkLocalLearn: !c.learn, VLANFiltering: c.ad}
+				cfg := bridge.Config{GroupFwdMask: c.bridge, NoLinkLocalLearn: !c.learn, VLANFiltering: c.ad}
 				if c.ad {
 					cfg.VLANProtocol = frame.TypeDot1AD
 				}
@@ -293,6 +293,9 @@ func TestLinkLocal(t *testing.T) {
 					passed = append(passed, f.Clone())
 				}})
 				l.add(2, bridge.PortConfig{})
+				if c.stp != 0 {
+					l.stp()
+				}
 				required := uint16(0)
 				if c.ad {
 					required = 0xb801 &^ (1 << 8)

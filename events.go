@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/stp"
 )
 
 // An EventKind says what happened.
@@ -36,8 +37,12 @@ const (
 	EventRouterRemove             // and no more
 	EventSnoopingEnded            // McastHashMax was reached: McastSnooping is off now
 	EventBPDUGuard                // a BPDU came in by a port with Guard, which is DISABLED now
-	EventRootBlocked              // a port with RootBlock tried to become the root port, and is LISTENING now
+	EventRootBlocked              // a port with RootBlock tried to become the root port, and is LISTENING now; with RSTP it discards
 	EventTopologyChange           // the spanning tree has detected a topology change
+	EventPortRole                 // a port has another role in RSTP: Role
+	EventRootUnblocked            // nobody behind a port with RootBlock claims to be a better root any more
+	EventLoopGuard                // a port with LoopGuard hears no more BPDUs, and discards
+	EventLoopGuardEnd             // it is held no more
 	EventFilter                   // a filter reports the frame of a station: Filter, MAC, VID, Port, Err, Count
 	EventLost                     // Lost events were not delivered: the queue was full
 )
@@ -50,7 +55,8 @@ var eventNames = [...]string{
 	EventCableUp: "cable up", EventAddress: "address", EventWarning: "warning",
 	EventMDBAdd: "mdb add", EventMDBDelete: "mdb delete", EventRouterAdd: "router add",
 	EventRouterRemove: "router remove", EventSnoopingEnded: "snooping ended", EventBPDUGuard: "bpdu guard", EventRootBlocked: "root blocked",
-	EventTopologyChange: "topology change", EventFilter: "filter", EventLost: "lost",
+	EventTopologyChange: "topology change", EventPortRole: "port role", EventRootUnblocked: "root unblocked",
+	EventLoopGuard: "loop guard", EventLoopGuardEnd: "loop guard end", EventFilter: "filter", EventLost: "lost",
 }
 
 // String names the kind, "fdb add".
@@ -68,6 +74,7 @@ type Event struct {
 	MAC   frame.MAC
 	VID   frame.VID
 	State PortState
+	Role  stp.Role // of EventPortRole
 	Err   error
 	Lost  int
 
@@ -90,6 +97,8 @@ func (e Event) String() string {
 		s += " " + e.MDB.group()
 	case EventPortState:
 		s += " " + e.State.String()
+	case EventPortRole:
+		s += " " + e.Role.String()
 	case EventLost:
 		s += fmt.Sprintf(" %d events", e.Lost)
 	}

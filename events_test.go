@@ -93,7 +93,7 @@ func TestEventsOfPort(t *testing.T) {
 	left := take()
 	assert.Equal(t, "port remove p2", left[len(left)-1])
 	assert.ElementsMatch(t, []string{
-		"fdb delete p2 " + a, "fdb delete p2 " + a + " vlan 1", "fdb delete p2 " + mac(9).String(), "fdb delete p2 " + mac(8).String() + " vlan 1", "port remove p2",
+		"fdb delete p2 " + a, "fdb delete p2 " + a + " vlan 1", "fdb delete p2 " + mac(9).String(), "fdb delete p2 " + mac(8).String() + " vlan 1", "port state p2 disabled", "port remove p2",
 	}, left)
 	again := l.add(3, bridge.PortConfig{})
 	require.Equal(t, 2, again.Info().No, "another port under the same number")

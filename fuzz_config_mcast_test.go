@@ -128,10 +128,15 @@ func (s *session) mcastPortAttrs(a *bridge.PortAttrs) {
 	}
 }
 
-// queriesOnly holds that the bridge by itself says nothing but queries, and only where
-// it may be a querier.
-func (s *session) queriesOnly(out []delivery, before, after config) {
+// ownOnly holds that the bridge by itself says nothing but queries, only where it may be a
+// querier, and BPDUs, only with a spanning tree.
+func (s *session) ownOnly(out []delivery, before, after config) {
 	for _, d := range out {
+		if src := frame.MAC(d.wire[6:12]); isBPDU(d.wire) {
+			s.hold(before.info.STPState == 1 || after.info.STPState == 1, "a BPDU without a spanning tree")
+			s.hold(src == before.ports[d.dev].Address || src == after.ports[d.dev].Address, "a BPDU from %v out of %s", src, d.dev)
+			continue
+		}
 		s.hold(isQueryOf(d.wire, before.info.Address) || isQueryOf(d.wire, after.info.Address), "the bridge said % x", d.wire)
 		s.hold(before.info.McastSnooping || after.info.McastSnooping, "a query, though snooping is off")
 	}

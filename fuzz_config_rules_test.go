@@ -377,10 +377,10 @@ func (s *session) emissions(a *arrival) []string {
 	s.tunnels = nil
 	own := a.info.Address
 	if a.src != own { // else it may be the frame
-		s.queriesOnly(queriesOf(out, own), a.config, a.config)
+		s.ownOnly(ownOf(out, own), a.config, a.config)
 	}
 	for i, d := range out {
-		if isQueryOf(d.wire, own) {
+		if isOwn(d.wire, own) {
 			continue
 		}
 		dev := d.dev
@@ -391,7 +391,7 @@ func (s *session) emissions(a *arrival) []string {
 		why := a.forbids(dev, d.wire, tunnels[i])
 		s.hold(why == "", "left by %s in VLAN %d, though %s: % x", d.dev, a.vid, why, d.wire[:min(26, len(d.wire))])
 	}
-	names := devs(otherThanQueries(out, own))
+	names := devs(otherThanOwn(out, own))
 	slices.Sort(names)
 	return slices.Compact(names)
 }
@@ -401,7 +401,7 @@ func (s *session) foretold(e bridge.Explanation, err error, got []string) {
 	s.hold((e.Err == nil) == (err == nil), "Explain said %v, the answer was %v", e.Err, err)
 	want := []string{}
 	for _, o := range e.Out {
-		if isQueryOf(wireOf(o.Frame), s.b.Info().Address) {
+		if isOwn(wireOf(o.Frame), s.b.Info().Address) {
 			continue // left out there too
 		}
 		jammed := o.Dev == "br0" && s.host == nil

@@ -173,7 +173,7 @@ func (s *session) step() {
 	}
 	out := s.log.take()
 	s.tunnels = nil
-	s.queriesOnly(out, before, after)
+	s.ownOnly(out, before, after)
 	s.tables(after)
 	s.ledgers()
 }

@@ -131,13 +131,3 @@ func queriesOf(ds []delivery, bridge frame.MAC) (queries []delivery) {
 	}
 	return queries
 }
-
-// otherThanQueries leaves out what the bridge asks by itself.
-func otherThanQueries(ds []delivery, bridge frame.MAC) (rest []delivery) {
-	for _, d := range ds {
-		if !isQueryOf(d.wire, bridge) {
-			rest = append(rest, d)
-		}
-	}
-	return rest
-}

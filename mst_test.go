@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -207,7 +208,7 @@ func TestMSTFollowsThePort(t *testing.T) {
 	l.set(1, bridge.PortAttrs{State: new(bridge.StateListening)})
 	assert.Equal(t, []string{"0 listening", "1 forwarding"}, l.instances(1))
 	for _, s := range []string{"0 learning", "0 forwarding"} {
-		l.clock.add(l.b.Info().ForwardDelay)
+		l.clock.add(l.b.Info().ForwardDelay + 10*time.Millisecond)
 		l.b.Tick(l.clock.now())
 		assert.Equal(t, []string{s, "1 forwarding"}, l.instances(1), "the forward delay timer")
 	}

@@ -211,7 +211,7 @@ func (x *tx) build(p *Port, c *PortConfig) (*portConf, error) {
 	pc := &portConf{p: p, num: p.num, vlans: new(vlanGroup), info: PortInfo{
 		Name: p.name, Attached: true, No: p.num,
 		Address: c.Address, MTU: c.MTU, Up: !c.Down, Carrier: !c.NoCarrier,
-		Priority: 32, Cost: 100, McastEHTHostsLimit: 512,
+		Priority: 32, Cost: 100, AutoEdge: true, McastEHTHostsLimit: 512,
 	}}
 	i := &pc.info
 	if i.MTU == 0 {

@@ -27,9 +27,10 @@ type spanning struct {
 	next atomic.Int64 // when the machine's first timer is due, ns since New; never: none runs
 
 	// Guarded by b.mu.
-	m   *stp.Bridge
-	now time.Duration // the latest moment that the machine was told
-	x   *tx           // the transaction that runs
+	m     *stp.Bridge
+	rapid *stp.Rapid    // nil: it does not run, see rstp.go
+	now   time.Duration // the latest moment that the machine was told
+	x     *tx           // the transaction that runs
 }
 
 func (s *spanning) init(b *Bridge) {
@@ -48,10 +49,16 @@ func (s *spanning) within(x *tx, fn func(*tx) error) error {
 	if err := fn(x); err != nil {
 		return err
 	}
+	x.rapidFollow()
 	x.settle()
 	next := int64(never)
 	if at, ok := s.m.NextTimer(); ok {
 		next = int64(at)
+	}
+	if s.rapid != nil {
+		if at, ok := s.rapid.NextTimer(); ok {
+			next = min(next, int64(at))
+		}
 	}
 	if old := s.next.Swap(next); next < old {
 		s.b.poke()
@@ -86,7 +93,12 @@ func (s *spanning) tick(now time.Duration) {
 	if s.next.Load() > int64(now) {
 		return
 	}
-	s.react(now, func(m *stp.Bridge, now time.Duration) { m.Tick(now) })
+	s.react(now, func(m *stp.Bridge, now time.Duration) {
+		m.Tick(now)
+		if s.rapid != nil {
+			s.rapid.Tick(now)
+		}
+	})
 	s.b.sendMade()
 }
 
@@ -163,7 +175,7 @@ func bpduIn(rest []byte) (pdu []byte, ok bool) {
 // BPDU, and says whether it was (br_stp_rcv). In a VLAN there are none.
 func (in *Input) stpRcv(pc *portConf, f *frame.Frame) bool {
 	i := &in.cfg.info
-	if i.STPState != 1 || in.header.dst != i.GroupAddress || f.Tag.VID() != 0 {
+	if !i.hasTree() || in.header.dst != i.GroupAddress || f.Tag.VID() != 0 {
 		return false
 	}
 	pdu, ok := bpduIn(f.Rest())
@@ -173,6 +185,10 @@ func (in *Input) stpRcv(pc *portConf, f *frame.Frame) bool {
 	in.note(ProbeSTPRcv, pc.p, f, NoDecision)
 	if in.dry == nil {
 		in.b.spanning.react(time.Duration(in.now)*time.Millisecond, func(m *stp.Bridge, now time.Duration) {
+			if in.b.spanning.rapid != nil {
+				in.b.spanning.rapidReceive(now, uint16(pc.num), pdu)
+				return
+			}
 			m.ReceivePDU(now, uint16(pc.num), pdu)
 		})
 		in.emitAllMade()

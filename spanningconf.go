@@ -93,11 +93,17 @@ func (x *tx) setSTPState(on bool) {
 	m, now := x.tree()
 	mode := stp.Off
 	if on {
-		mode = stp.Kernel
+		mode = x.cfg.info.STPMode.mode()
 	}
 	if was := stp.Mode(x.cfg.info.STPState); was == stp.Off || !on {
 		x.cfg.info.STPState = int(mode)
 		m.SetMode(now, mode)
+		switch {
+		case !on:
+			x.rapidStop()
+		case x.cfg.info.STPMode == STPModeRapid:
+			x.b.spanning.rapidStart()
+		}
 	}
 }
 
@@ -135,6 +141,9 @@ func (s *spanning) info() BridgeInfo {
 	t := s.m.Status(max(now, s.now))
 	i.BridgeID, i.RootID, i.RootPort, i.RootPathCost = t.ID, t.Root, int(t.RootPort), t.RootCost
 	i.TopologyChangeDetected = t.TopologyChangeDetected
+	if s.rapid != nil {
+		i.fillRapid(s.rapid)
+	}
 	i.HelloTimer, i.TCNTimer, i.TopologyChangeTimer = t.HelloTimer, t.TCNTimer, t.TopologyChangeTimer
 	if i.Up {
 		i.GCTimer = max(time.Duration(s.b.gcAt.Load())*time.Millisecond-now, 0)
@@ -153,6 +162,9 @@ func (s *spanning) port(p *Port) (*portConf, stp.PortStatus) {
 		return nil, stp.PortStatus{}
 	}
 	t, _ := s.m.Port(max(now, s.now), uint16(p.num))
+	if s.rapid != nil {
+		s.rapidPort(uint16(p.num), &t)
+	}
 	return pc, t
 }
 

@@ -58,7 +58,7 @@ type Type uint8
 // The types of BPDU (IEEE 802.1D-2004, 9.3).
 const (
 	Config Type = 0x00 // Configuration BPDU: who is root, and how far away
-	Rapid  Type = 0x02 // RST BPDU: the same, with the sender's role and what it proposes
+	RST    Type = 0x02 // RST BPDU: the same, with the sender's role and what it proposes
 	TCN    Type = 0x80 // Topology Change Notification: to the root, that stations moved
 )
 
@@ -67,7 +67,7 @@ func (t Type) String() string {
 	switch t {
 	case Config:
 		return "config"
-	case Rapid:
+	case RST:
 		return "rapid"
 	case TCN:
 		return "tcn"
@@ -75,7 +75,7 @@ func (t Type) String() string {
 	return fmt.Sprintf("type 0x%02x", uint8(t))
 }
 
-// Flags are the flags of a Config or Rapid BPDU (IEEE 802.1D-2004, 9.3.3).
+// Flags are the flags of a Config or RST BPDU (IEEE 802.1D-2004, 9.3.3).
 type Flags uint8
 
 // A Config BPDU has TopologyChange and TopologyChangeAck alone.
@@ -124,7 +124,7 @@ var ErrMalformed = errors.New("stp: malformed BPDU")
 
 // Parse reads a BPDU: b begins behind the LLC header, and what follows the BPDU's own
 // length is not looked at. It checks what 802.1D-2004, 9.3.4, does and a receiver needs
-// no state for: protocol identifier, type and length, and version 2 or more of a Rapid.
+// no state for: protocol identifier, type and length, and version 2 or more of an RST.
 // Whether to listen to a version is up to the protocol. Nothing of b is kept.
 func Parse(b []byte) (BPDU, error) {
 	if len(b) < tcnLen {
@@ -139,7 +139,7 @@ func Parse(b []byte) (BPDU, error) {
 	case TCN:
 	case Config:
 		need = configLen
-	case Rapid:
+	case RST:
 		need = rapidLen
 		if p.Version < 2 {
 			return BPDU{}, fmt.Errorf("%w: a rapid BPDU of version %d", ErrMalformed, p.Version)
@@ -170,7 +170,7 @@ func (p *BPDU) parseBody(b *[configLen]byte) {
 }
 
 // Append appends the BPDU as it goes behind the LLC header: 35 bytes of a Config, 36 of
-// a Rapid, 4 of a TCN.
+// an RST, 4 of a TCN.
 func (p *BPDU) Append(b []byte) []byte {
 	be := binary.BigEndian
 	b = append(b, 0, 0, p.Version, byte(p.Type))
@@ -185,7 +185,7 @@ func (p *BPDU) Append(b []byte) []byte {
 	for _, t := range [...]Ticks{p.MessageAge, p.MaxAge, p.HelloTime, p.ForwardDelay} {
 		b = be.AppendUint16(b, uint16(t))
 	}
-	if p.Type == Rapid {
+	if p.Type == RST {
 		b = append(b, 0) // Version 1 Length
 	}
 	return b

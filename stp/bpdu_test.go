@@ -71,7 +71,7 @@ func FuzzParse(f *testing.F) {
 		}
 		again := p.Append(nil)
 		require.LessOrEqual(t, len(again), len(b))
-		if p.Type == Rapid {
+		if p.Type == RST {
 			again[rapidLen-1] = b[rapidLen-1] // Version 1 Length says nothing
 		}
 		require.Equal(t, b[:len(again)], again)
