@@ -16,7 +16,7 @@ func TestNetworksConverge(t *testing.T) {
 	if testing.Short() {
 		o.n = 60
 	}
-	for _, name := range []string{"stp"} {
+	for _, name := range []string{"stp", "rstp"} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
 			assert.Zero(t, playMany(protocols[name], &o, &out, io.Discard))

@@ -56,7 +56,7 @@ type options struct {
 func parse(args []string, stderr io.Writer) (o options, err error) {
 	fl := flag.NewFlagSet("stpsim", flag.ContinueOnError)
 	fl.SetOutput(stderr)
-	names := fl.String("protocol", "stp", "run `NAME,...` of stp and off")
+	names := fl.String("protocol", "stp,rstp", "run `NAME,...` of stp, rstp and off, which is no protocol")
 	fl.Uint64Var(&o.seed, "seed", 1, "seed of the first topology")
 	fl.IntVar(&o.n, "n", 0, "how many topologies, 300 if 0; with -table how many seeds, 5 if 0")
 	fl.IntVar(&o.jobs, "j", runtime.GOMAXPROCS(0), "how many at a time")

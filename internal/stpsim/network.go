@@ -153,7 +153,7 @@ func (n *network) populate() error {
 	for i := range n.topo.nodes() {
 		if i < n.topo.bridges {
 			n.bridges = append(n.bridges, n.lab.Switch(fmt.Sprintf("b%d", i)))
-			h, err := n.lab.AddHost(bridgetest.HostConfig{Name: fmt.Sprintf("h%d", i), Switch: fmt.Sprintf("b%d", i), Port: n.proto.hostPort()})
+			h, err := n.lab.AddHost(bridgetest.HostConfig{Name: fmt.Sprintf("h%d", i), Switch: fmt.Sprintf("b%d", i), Port: n.proto.hostPort(i)})
 			if err != nil {
 				return err
 			}
@@ -173,24 +173,22 @@ func (n *network) populate() error {
 	return nil
 }
 
-// costs are what a port of a bridge may cost.
-var costs = [...]int{1, 2, 4, 19, 100}
-
 // plug makes a cable; alike: its ports cost what all others do.
 func (n *network) plug(i int, c cable, alike bool) error {
 	l := &link{cable: c, n: i}
 	var ends [2]bridgetest.End
+	costs := n.proto.costs()
 	for side, node := range [...]int{c.a, c.b} {
 		l.ends[side] = &end{node: node, name: fmt.Sprintf("%s.c%d%c", n.bridges[node].Name(), i, 'a'+side)}
 		l.ways[side] = &way{net: n, from: l.ends[side], tokens: stormBurst}
 		ends[side] = bridgetest.End{Switch: n.bridges[node].Name(), PortName: l.ends[side].name}
 		if node < n.topo.bridges {
 			other := c.a + c.b - node
-			ends[side].Port = n.proto.port(other >= n.topo.bridges)
-			ends[side].Port.Cost = costs[len(costs)-1]
+			cost := costs[len(costs)-1]
 			if !alike {
-				ends[side].Port.Cost = costs[n.rand.IntN(len(costs))]
+				cost = costs[n.rand.IntN(len(costs))]
 			}
+			ends[side].Port = n.proto.port(other >= n.topo.bridges, cost)
 		}
 	}
 	k, err := n.lab.Connect(bridgetest.Cable{A: ends[0], B: ends[1]})

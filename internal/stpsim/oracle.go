@@ -49,7 +49,7 @@ func (n *network) checkPriorities() error {
 		ids[i] = n.bridges[i].Info().BridgeID
 	}
 	all := n.segments()
-	root, away := nearest(ids, all)
+	root, away := n.nearest(ids, all)
 	var errs []error
 	for _, s := range all {
 		best := s[0].node
@@ -71,7 +71,7 @@ func (n *network) checkPriorities() error {
 
 // nearest gives the root of each bridge's part, and how far away from it the bridge is
 // (Bellman and Ford).
-func nearest(ids []stp.BridgeID, all []segment) (root, away []int) {
+func (n *network) nearest(ids []stp.BridgeID, all []segment) (root, away []int) {
 	root, away = make([]int, len(ids)), make([]int, len(ids))
 	for i := range root {
 		root[i] = i
@@ -79,7 +79,8 @@ func nearest(ids []stp.BridgeID, all []segment) (root, away []int) {
 	costs := map[*bridge.Port]int{}
 	for _, s := range all {
 		for _, e := range s {
-			costs[e.port] = e.port.Info().Cost
+			i := e.port.Info()
+			costs[e.port] = n.proto.cost(&i)
 		}
 	}
 	for changed := true; changed; {

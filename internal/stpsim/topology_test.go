@@ -85,15 +85,15 @@ func TestNearest(t *testing.T) {
 		}
 	}
 	ids := []stp.BridgeID{{Priority: 1}, {Priority: 2}, {Priority: 3}, {Priority: 4}}
-	root, away := nearest(ids, n.segments())
+	root, away := n.nearest(ids, n.segments())
 	assert.Equal(t, []int{0, 0, 0, 0}, root)
 	assert.Equal(t, []int{0, 1, 3, 1}, away, "from 0 to 3 by their own cable, whose end at 3 costs 1")
 
 	n.setCut(n.links[3], true)
-	_, away = nearest(ids, n.segments())
+	_, away = n.nearest(ids, n.segments())
 	assert.Equal(t, []int{0, 1, 3, 6}, away)
 	n.setCut(n.links[1], true)
-	root, away = nearest(ids, n.segments())
+	root, away = n.nearest(ids, n.segments())
 	assert.Equal(t, []int{0, 0, 2, 2}, root)
 	assert.Equal(t, []int{0, 1, 0, 3}, away)
 }

@@ -37,7 +37,7 @@ func describeBPDU(p *stp.BPDU) string {
 		return s + " "
 	}
 	s += fmt.Sprintf(" root %v cost %d bridge %v port %04x age %v ", p.Root, p.Cost, p.Bridge, uint16(p.Port), p.MessageAge.Duration())
-	if p.Type == stp.Rapid {
+	if p.Type == stp.RST {
 		s += roles[p.Flags&stp.RoleMask] + " "
 	}
 	for _, f := range [...]struct {
