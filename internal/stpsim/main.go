@@ -26,7 +26,7 @@
 // While it converges, hosts talk. After a power-on, a cut, a flap, a mended cable and a
 // bridge that loses its power or gets it back there may be no loop in any instant, and
 // no frame may reach a host twice. Where BPDUs are lost, late or one-way
-// no protocol can promise that: then loops are measured. What circulates in them is
+// no protocol can promise that, nor RSTP with shared segments: then loops are measured. What circulates in them is
 // bounded by the storm control of each cable, and at no time there may be more frames
 // under way than it lets be.
 package main
