@@ -4,19 +4,22 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/ddfb540f/bridge"
 	"github.com/ddfb540f/bridge/frame"
 )
 
 // A wire is one direction of a cable: what goes in comes out Config.Latency later,
-// in order.
+// in order, unless there is a fault.
 type wire struct {
-	lab   *Lab
-	sink  func(frame.Frame) // takes what comes out
-	under int               // frames under way, at most Config.QueueLen
-	taken uint64            // frames that went in
-	cut   bool
+	lab    *Lab
+	sink   func(frame.Frame) // takes what comes out
+	under  int               // frames under way, at most Config.QueueLen
+	taken  uint64            // frames that went in
+	cut    bool
+	broken int   // how often it was: what was under way then is lost, see Link.Cut
+	fault  Fault // nil: none
 }
 
 // send puts a copy of f, as it goes on the wire, on its way.
@@ -27,15 +30,26 @@ func (w *wire) send(f frame.Frame) error {
 	case w.under >= w.lab.queueLen:
 		return bridge.ErrQueueFull
 	}
+	late := time.Duration(0)
+	if w.fault != nil {
+		arrives := false
+		if late, arrives = w.fault(f); !arrives {
+			w.taken++
+			return nil
+		}
+	}
 	g := frame.Frame{Data: append([]byte(nil), f.Data...)} // as it is, if it is cut off: the switch is to refuse it
 	if f.WellFormed() {
 		g = frame.Frame{Data: f.AppendWire(nil), Owed: f.OwedOnWire()}
 	}
 	w.under++
+	w.lab.under++
 	w.taken++
-	w.lab.After(w.lab.latency, func() {
+	broken := w.broken
+	w.lab.After(w.lab.latency+late, func() {
 		w.under--
-		if w.cut {
+		w.lab.under--
+		if w.cut || w.broken != broken {
 			return
 		}
 		g.Time = w.lab.clock().UnixNano()
@@ -101,18 +115,8 @@ type Cable struct{ A, B End }
 // AddCable connects two switches; A's port is made first. The errors are those of
 // bridge.Bridge.AddPort.
 func (l *Lab) AddCable(c Cable) error {
-	var a, b *plug
-	a = l.newPlug(func(f frame.Frame) { b.receive(f) })
-	b = l.newPlug(func(f frame.Frame) { a.receive(f) })
-	p, err := l.plugIn(a, c.A)
-	if err != nil {
-		return err
-	}
-	if _, err := l.plugIn(b, c.B); err != nil {
-		_ = p.Bridge().RemovePort(p) // it was just made
-		return err
-	}
-	return nil
+	_, err := l.Connect(c)
+	return err
 }
 
 // plugIn makes a port of the plug.

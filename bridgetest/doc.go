@@ -26,6 +26,11 @@
 // them the log of what happened. [PlayScenario] plays it, and [CheckScenario] holds a
 // file true in a test, or renews it. Those in testdata are the first ones to read.
 //
+// # Faults
+//
+// A cable made by [Lab.Connect] can be cut and mended, and a [Fault] of each of its
+// directions loses frames or holds them back.
+//
 // # Accounts
 //
 // A lab made by [NewLab] ends with [Lab.Check]: the test fails if any switch lost

@@ -65,6 +65,7 @@ type Lab struct {
 	seq     uint64
 	events  eventQueue
 	running bool
+	under   int // frames in all cables
 
 	switches []*bridge.Bridge
 	hosts    []*Host
