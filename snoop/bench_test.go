@@ -90,3 +90,91 @@ func BenchmarkRefresh(b *testing.B) {
 		_ = x.m.Handle(x.now, 2+5000%15, 0, &p)
 	}
 }
+
+// fastLeave lets hosts behind a port be tracked, and go at once.
+var fastLeave = snoop.PortOptions{FastLeave: true, EHTHostsLimit: 512}
+
+// parsed is a packet that is a message.
+func parsed(b *testing.B, data []byte) *snoop.Packet {
+	p, f := new(snoop.Packet), frame.Frame{Data: data}
+	if p.Parse(&f) != nil || !p.Control() {
+		b.Fatal("refused")
+	}
+	return p
+}
+
+// BenchmarkSource is a source that one host names and lets go, in a group that n other
+// ports want all sources of: they are members of (S,G) for as long.
+func BenchmarkSource(b *testing.B) {
+	for _, n := range []int{1, 10, 100, 1000} {
+		b.Run(fmt.Sprintf("ports=%d", n), func(b *testing.B) {
+			x := newBench(b, n+1, newer)
+			x.options(modern)
+			_ = x.m.SetPortOptions(1, fastLeave)
+			for i := range n {
+				_ = x.receive(uint16(2+i), join4(1, "239.0.0.1"))
+			}
+			allow := parsed(b, report(1, record{snoop.Allow, "239.0.0.1", []string{"10.9.0.1"}}))
+			block := parsed(b, report(1, record{snoop.Block, "239.0.0.1", []string{"10.9.0.1"}}))
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = x.m.Handle(x.now, 1, 0, allow)
+				if x.m.Len() != 2 {
+					b.Fatal(x.m.Len())
+				}
+				_ = x.m.Handle(x.now, 1, 0, block)
+				x.events, x.queries = x.events[:0], x.queries[:0]
+			}
+			if x.m.Len() != 1 {
+				b.Fatal(x.m.Len())
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/port")
+		})
+	}
+}
+
+// BenchmarkReport is what a report of full length costs at most, that one host sends and
+// then takes back: of as many groups, or of as many sources, as there is room for.
+func BenchmarkReport(b *testing.B) {
+	for _, c := range []struct {
+		name             string
+		bytes            int
+		records, sources int
+	}{
+		{"groups/bytes=1500", 1500, 184, 0}, {"groups/bytes=9000", 9000, 1121, 0},
+		{"sources/bytes=1500", 1500, 10, 32}, {"sources/bytes=9000", 9000, 66, 32},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			x := newBench(b, 4, newer)
+			x.options(modern)
+			_ = x.m.SetPortOptions(1, fastLeave)
+			var on, off []record
+			for i := range c.records {
+				g := groupNumber(i)
+				var sources []string
+				for k := range c.sources {
+					sources = append(sources, fmt.Sprintf("10.%d.%d.1", i, k))
+				}
+				if c.sources == 0 {
+					on, off = append(on, record{snoop.ToEx, g, nil}), append(off, record{snoop.ToIn, g, nil})
+				} else {
+					on, off = append(on, record{snoop.Allow, g, sources}), append(off, record{snoop.Block, g, sources})
+				}
+			}
+			p, q := parsed(b, report(1, on...)), parsed(b, report(1, off...))
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = x.m.Handle(x.now, 1, 0, p)
+				if x.m.Len() != c.records*(1+c.sources) {
+					b.Fatal(x.m.Len())
+				}
+				_ = x.m.Handle(x.now, 1, 0, q)
+				x.events, x.queries = x.events[:0], x.queries[:0]
+			}
+			if x.m.Len() != 0 {
+				b.Fatal(x.m.Len())
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(2*b.N*c.bytes), "ns/byte")
+		})
+	}
+}

@@ -16,6 +16,7 @@ type entry struct {
 	newer, next *entry    // the list of all
 	gone        bool
 	changed     bool // is to be published
+	withdrawing bool // who is here because of EXCLUDE is being deleted
 }
 
 // member is a port in a group, or a host behind a port that converts to unicast
@@ -142,9 +143,14 @@ func (e *entry) find(p *port, mac frame.MAC) *member {
 	return nil
 }
 
+// first is where the members of a port begin, or, if ok is false, where they would.
+func (e *entry) first(p *port) (at int, ok bool) {
+	return slices.BinarySearchFunc(e.members, p.rank, func(x *member, rank uint32) int { return int(int64(rank) - int64(x.port.rank)) })
+}
+
 // of gives the members of one port.
 func (e *entry) of(p *port) []*member {
-	from, ok := slices.BinarySearchFunc(e.members, p.rank, func(x *member, rank uint32) int { return int(int64(rank) - int64(x.port.rank)) })
+	from, ok := e.first(p)
 	if !ok {
 		return nil
 	}
@@ -227,7 +233,11 @@ func (m *Machine) deleteMember(now time.Duration, x *member) {
 	}
 	x.gone = true
 	e := x.entry
-	e.members = slices.DeleteFunc(e.members, func(y *member) bool { return y == x })
+	at, _ := e.first(x.port)
+	for e.members[at] != x {
+		at++
+	}
+	e.members = slices.Delete(e.members, at, at+1)
 	e.touch(m)
 	if x.prev == nil {
 		x.port.members = x.next

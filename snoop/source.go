@@ -153,6 +153,9 @@ func (m *Machine) joinStarExcl(now time.Duration, c *context, pc *portContext, k
 // left (S,G), those that are there because of their EXCLUDE leave too, and the host,
 // which can only have joined (*,G). Permanent ones neither keep nor leave it.
 func (m *Machine) withdraw(now time.Duration, e *entry) {
+	if e.withdrawing {
+		return
+	}
 	for _, x := range e.members {
 		if !x.starExcl && !x.permanent {
 			return
@@ -162,9 +165,11 @@ func (m *Machine) withdraw(now time.Duration, e *entry) {
 		e.host = false
 		e.touch(m)
 	}
+	e.withdrawing = true
 	for _, x := range slices.Clone(e.members) {
 		if !x.permanent {
 			m.deleteMember(now, x)
 		}
 	}
+	e.withdrawing = false
 }
