@@ -178,3 +178,55 @@ func BenchmarkReport(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkVLAN is a port that comes into a VLAN and leaves it again, while it is in n
+// groups in others, which is to cost the same; and "down" is a port that forgets n groups
+// in a thousand VLANs, joins included.
+func BenchmarkVLAN(b *testing.B) {
+	const vlans = 1000
+	trunk := func(b *testing.B, n int) (*bench, func()) {
+		x := newBench(b, 2, newer)
+		x.m.SetHashMax(1 << 20)
+		for v := range frame.VID(vlans) {
+			x.m.AddVLAN(1 + v)
+			x.m.AddPortVLAN(0, 1, 1+v, snoop.Forwarding)
+		}
+		x.m.SetPerVLAN(0, true)
+		var joins []*snoop.Packet
+		for i := range n {
+			joins = append(joins, parsed(b, join4(1, groupNumber(i))))
+		}
+		join := func() {
+			for i, p := range joins {
+				_ = x.m.Handle(x.now, 1, frame.VID(1+i%vlans), p)
+			}
+			x.events = x.events[:0]
+		}
+		join()
+		if x.m.Len() != n {
+			b.Fatal(x.m.Len())
+		}
+		return x, join
+	}
+	for _, n := range []int{10, 10_000} {
+		b.Run(fmt.Sprintf("change/groups=%d", n), func(b *testing.B) {
+			x, _ := trunk(b, n)
+			x.m.AddVLAN(4000)
+			for b.Loop() {
+				x.m.AddPortVLAN(0, 1, 4000, snoop.Forwarding)
+				x.m.RemovePortVLAN(0, 1, 4000)
+			}
+		})
+		b.Run(fmt.Sprintf("down/groups=%d", n), func(b *testing.B) {
+			x, join := trunk(b, n)
+			for b.Loop() {
+				x.m.DisablePort(0, 1)
+				if x.m.Len() != 0 {
+					b.Fatal(x.m.Len())
+				}
+				x.m.EnablePort(0, 1)
+				join()
+			}
+		})
+	}
+}

@@ -38,7 +38,8 @@ type member struct {
 	sources    []*source
 	eht        *tracking     // nil: nobody is tracked
 	now        time.Duration // of the call that asks for sources
-	prev, next *member       // the list of the port
+	prev, next *member       // the list of the port in the group's VLAN
+	serial     uint64        // counts the memberships of the port
 }
 
 // source is a source in the list of a (*,G) member (struct net_bridge_group_src). It
@@ -189,10 +190,7 @@ func (m *Machine) addMember(e *entry, x member) (*member, error) {
 		return 1
 	})
 	e.members = slices.Insert(e.members, at, n)
-	if n.next = n.port.members; n.next != nil {
-		n.next.prev = n
-	}
-	n.port.members = n
+	n.port.link(n)
 	e.touch(m)
 	return n, nil
 }
@@ -239,14 +237,7 @@ func (m *Machine) deleteMember(now time.Duration, x *member) {
 	}
 	e.members = slices.Delete(e.members, at, at+1)
 	e.touch(m)
-	if x.prev == nil {
-		x.port.members = x.next
-	} else {
-		x.prev.next = x.next
-	}
-	if x.next != nil {
-		x.next.prev = x.prev
-	}
+	x.port.unlink(x)
 	m.untrack(x)
 	for _, s := range slices.Clone(x.sources) {
 		m.deleteSource(now, s, false)
