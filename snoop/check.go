@@ -78,7 +78,11 @@ func (d *dry) add(key Key) error {
 		return ErrHashFull
 	}
 	if pc != nil && (e == nil || e.find(pc.port, d.in.mac) == nil) && !d.members[key] {
-		if !m.roomFor(pc.port, key.VID, uint32(len(d.members))) {
+		more, hosts := uint32(len(d.members)), 0
+		if e != nil {
+			hosts = len(e.of(pc.port))
+		}
+		if !m.roomFor(pc.port, key.VID, more) || !pc.port.roomForHost(hosts, more) {
 			return ErrTooManyGroups
 		}
 		d.members[key] = true

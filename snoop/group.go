@@ -64,6 +64,14 @@ const (
 // sourceLimit is the number of sources a member may have (PG_SRC_ENT_LIMIT).
 const sourceLimit = 32
 
+// Hosts behind a port that converts to unicast each are a member, and may make up any
+// number of addresses: so many a port and group there may be, and so many memberships a
+// port before a group has one host only.
+const (
+	hostLimit       = 1024
+	membershipLimit = 1 << 16
+)
+
 // touch has the group published at the end of the call.
 func (e *entry) touch(m *Machine) {
 	if !e.changed {
@@ -175,7 +183,7 @@ func (m *Machine) memberOf(key Key, p *port) *member {
 
 // addMember makes a port, or a host behind it, a member (br_multicast_new_port_group).
 func (m *Machine) addMember(e *entry, x member) (*member, error) {
-	if !e.key.star() && len(e.of(x.port)) > 0 {
+	if all := e.of(x.port); len(all) > 0 && (!e.key.star() || !x.port.roomForHost(len(all), 0)) {
 		return nil, ErrTooManyGroups
 	}
 	if !m.countGroup(x.port, e.key.VID) {
@@ -202,6 +210,13 @@ func (m *Machine) roomFor(p *port, vid frame.VID, more uint32) bool {
 	}
 	v := p.vlan(vid)
 	return !over(&p.ctx) && (v == nil || !over(v))
+}
+
+// roomForHost reports that behind a port that converts to unicast there may be one host
+// more in a group where n are, and in more groups than there are. Linux knows no such
+// bounds.
+func (p *port) roomForHost(n int, more uint32) bool {
+	return n == 0 || n < hostLimit && p.ctx.groups+more < membershipLimit
 }
 
 // countGroup counts one more membership of a port, unless a limit is reached
