@@ -230,3 +230,27 @@ func BenchmarkVLAN(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkMember is a port that joins a group and leaves it, in which n others are: what
+// the datapath sees of a group is one value.
+func BenchmarkMember(b *testing.B) {
+	for _, n := range []int{1, 10, 100, 1000} {
+		b.Run(fmt.Sprintf("others=%d", n), func(b *testing.B) {
+			x := newBench(b, n+1, newer)
+			_ = x.m.SetPortOptions(1, fastLeave)
+			for i := range n {
+				_ = x.receive(uint16(2+i), join4(1, "239.0.0.1"))
+			}
+			join, leave := parsed(b, join4(1, "239.0.0.1")), parsed(b, leave4(1, "239.0.0.1"))
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = x.m.Handle(x.now, 1, 0, join)
+				_ = x.m.Handle(x.now, 1, 0, leave)
+				x.events = x.events[:0]
+			}
+			if d, _ := x.targets(data("10.9.0.1", "239.0.0.1")); len(d) > n+2 {
+				b.Fatal(len(d))
+			}
+		})
+	}
+}
