@@ -112,7 +112,14 @@ func (i *inventory) running(all ...*timer) {
 
 func (i *inventory) entry(e *entry) {
 	i.running(&e.timer)
-	for _, x := range e.members {
+	shown := i.m.view.groups.get(&e.key)
+	require.NotNil(i.t, shown)
+	require.Equal(i.t, e.host, shown.Host)
+	require.Len(i.t, shown.Members, len(e.members))
+	listed := 0
+	for at, x := range e.members {
+		listed += len(x.sources)
+		require.Equal(i.t, x.row(), shown.Members[at], "what is published")
 		i.memberships++
 		i.mostOf = max(i.mostOf, len(e.of(x.port)))
 		i.running(&x.timer, &x.rexmit)
@@ -140,6 +147,7 @@ func (i *inventory) entry(e *entry) {
 		}
 		require.Zero(i.t, named, "each entry is its host's and its source's")
 	}
+	require.Equal(i.t, e.sources, listed)
 	require.LessOrEqual(i.t, i.mostOf, hostLimit)
 }
 

@@ -14,8 +14,11 @@ type entry struct {
 	timer       timer
 	members     []*member // newest port first; the hosts of one port oldest first
 	newer, next *entry    // the list of all
+	rows        []Member  // members as the datapath is shown them
+	shown       bool      // rows are published, and not to be edited any more
 	gone        bool
 	changed     bool // is to be published
+	sources     int  // in the lists of all members
 	withdrawing bool // who is here because of EXCLUDE is being deleted
 }
 
@@ -80,6 +83,25 @@ func (e *entry) touch(m *Machine) {
 	}
 }
 
+// touch is that of a member's group, once what is shown of the member has changed.
+func (x *member) touch(m *Machine) {
+	x.entry.edit()
+	x.entry.rows[x.entry.index(x)] = x.row()
+	x.entry.touch(m)
+}
+
+func (x *member) row() Member {
+	return Member{PortRef: x.port.ref(), Include: !x.exclude, Blocked: x.blocked, Unicast: x.port.opts.ToUnicast, MAC: x.mac}
+}
+
+// edit makes rows ones that may be edited: the first change after they are published
+// copies them, however many follow.
+func (e *entry) edit() {
+	if e.shown {
+		e.rows, e.shown = append(make([]Member, 0, len(e.rows)+1), e.rows...), false
+	}
+}
+
 func (e *entry) publish(m *Machine) {
 	e.changed = false
 	if e.gone {
@@ -88,13 +110,8 @@ func (e *entry) publish(m *Machine) {
 		}
 		return
 	}
-	g := &Group{Key: e.key, Host: e.host, Members: make([]Member, len(e.members))}
-	for i, x := range e.members {
-		g.Members[i] = Member{
-			PortRef: x.port.ref(), Include: !x.exclude, Blocked: x.blocked,
-			Unicast: x.port.opts.ToUnicast, MAC: x.mac,
-		}
-	}
+	g := &Group{Key: e.key, Host: e.host, Members: slices.Clip(e.rows)}
+	e.shown = true
 	m.view.groups.put(g, m.secret)
 }
 
@@ -157,6 +174,15 @@ func (e *entry) first(p *port) (at int, ok bool) {
 	return slices.BinarySearchFunc(e.members, p.rank, func(x *member, rank uint32) int { return int(int64(rank) - int64(x.port.rank)) })
 }
 
+// index is the place of a member.
+func (e *entry) index(x *member) int {
+	at, _ := e.first(x.port)
+	for e.members[at] != x {
+		at++
+	}
+	return at
+}
+
 // of gives the members of one port.
 func (e *entry) of(p *port) []*member {
 	from, ok := e.first(p)
@@ -198,6 +224,8 @@ func (m *Machine) addMember(e *entry, x member) (*member, error) {
 		return 1
 	})
 	e.members = slices.Insert(e.members, at, n)
+	e.edit()
+	e.rows = slices.Insert(e.rows, at, n.row())
 	n.port.link(n)
 	e.touch(m)
 	return n, nil
@@ -246,11 +274,14 @@ func (m *Machine) deleteMember(now time.Duration, x *member) {
 	}
 	x.gone = true
 	e := x.entry
-	at, _ := e.first(x.port)
-	for e.members[at] != x {
-		at++
-	}
+	at := e.index(x)
 	e.members = slices.Delete(e.members, at, at+1)
+	if len(e.members) == 0 {
+		e.rows, e.shown = nil, false
+	} else {
+		e.edit()
+		e.rows = slices.Delete(e.rows, at, at+1)
+	}
 	e.touch(m)
 	x.port.unlink(x)
 	m.untrack(x)
@@ -340,7 +371,7 @@ func (m *Machine) memberExpired(now time.Duration, x *member) {
 		return
 	}
 	if changed {
-		x.entry.touch(m)
+		x.touch(m)
 		if x.entry.key.star() {
 			m.replicate(now, x, false)
 		}

@@ -274,12 +274,13 @@ func (m *Machine) SetPortOptions(num uint16, o PortOptions) error {
 	case o.EHTHostsLimit == 0:
 		return refusal(EINVAL, "the limit of tracked hosts cannot be zero")
 	}
-	if p.opts.ToUnicast != o.ToUnicast {
+	toUnicast := p.opts.ToUnicast
+	p.opts, p.ctx.maxGroups = o, o.MaxGroups
+	if toUnicast != o.ToUnicast {
 		for _, x := range p.memberships() {
-			x.entry.touch(m)
+			x.touch(m)
 		}
 	}
-	p.opts, p.ctx.maxGroups = o, o.MaxGroups
 	m.flush()
 	return nil
 }

@@ -252,7 +252,7 @@ func (t *told) toExclude() {
 	if !t.x.exclude {
 		t.m.replicate(t.now, t.x, true)
 		t.x.exclude = true
-		t.x.entry.touch(t.m)
+		t.x.touch(t.m)
 	}
 	t.m.set(&t.x.timer, t.now, t.gmi())
 }
