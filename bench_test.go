@@ -121,6 +121,12 @@ func BenchmarkForward(b *testing.B) {
 		}
 		benchReceive(b, ports[0].Input(), fs)
 	})
+	for _, members := range []int{1, 4, 16} {
+		b.Run(fmt.Sprintf("multicast/members=%d", members), func(b *testing.B) {
+			_, ports := mcastBench(b, bridge.Config{McastSnooping: true}, 18, 1000, members)
+			benchReceive(b, ports[0].Input(), mcastFrames(18, toGroups(1000)))
+		})
+	}
 	b.Run("host", func(b *testing.B) {
 		br, ports := benchBridge(b, 1000, bridge.Config{}, bridge.PortConfig{})
 		if err := br.AttachHost(newSink(), bridge.HostConfig{Caps: bridge.Caps{TagAside: true}}); err != nil {

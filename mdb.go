@@ -3,6 +3,7 @@ package bridge
 import (
 	"errors"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"github.com/ddfb540f/bridge/frame"
@@ -228,14 +229,20 @@ func (s *snooping) entry(e *snoop.Entry) MDBEntry {
 
 // MDB lists the multicast database: the newest group first, in a group the host first,
 // then the ports, those that joined the bridge last first. It is empty while snooping is
-// off, though permanent entries are kept.
+// off, though permanent entries are kept. A large one is not read at one moment: as in
+// Linux, of groups that come or go meanwhile some may be in it and others not.
 func (b *Bridge) MDB() (all []MDBEntry) {
-	b.snooping.look(func(m *snoop.Machine, now time.Duration) {
-		m.Entries(now, func(e snoop.Entry) bool {
-			all = append(all, b.snooping.entry(&e))
-			return true
+	var c snoop.Cursor
+	var part []MDBEntry
+	for more := true; more; runtime.Gosched() {
+		b.snooping.look(func(m *snoop.Machine, now time.Duration) {
+			more = m.EntriesFrom(now, &c, atOnce, func(e snoop.Entry) bool {
+				part = append(part, b.snooping.entry(&e))
+				return true
+			})
 		})
-	})
+		all, part = append(all, part...), part[:0]
+	}
 	return all
 }
 

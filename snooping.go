@@ -3,6 +3,7 @@ package bridge
 import (
 	"math"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,10 @@ type snooping struct {
 }
 
 const never = math.MaxInt64
+
+// atOnce is how many timers, or rows of a dump, are gone through before others have
+// their turn at the machine: frames wait for it.
+const atOnce = 64
 
 func (s *snooping) init(b *Bridge, rules snoop.Rules, seed uint64) {
 	s.b = b
@@ -138,7 +143,9 @@ func (s *snooping) tick(now time.Duration) {
 	if s.next.Load() > int64(now) {
 		return
 	}
-	s.with(now, func(m *snoop.Machine, now time.Duration) { m.Tick(now) })
+	for more := true; more; runtime.Gosched() {
+		s.with(now, func(m *snoop.Machine, at time.Duration) { more = m.TickSome(at, atOnce) })
+	}
 	s.b.sendMade()
 }
 

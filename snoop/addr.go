@@ -118,6 +118,11 @@ type Key struct {
 // star reports (*,G): no source of its own.
 func (k *Key) star() bool { return k.Source.isZero() }
 
+// is reports that two keys are equal; field by field the compiler does it without a call.
+func (k *Key) is(o *Key) bool {
+	return k.Group == o.Group && k.Source == o.Source && k.VID == o.VID && k.Family == o.Family
+}
+
 // of is the key of the same group with a source; the zero Addr gives (*,G).
 func (k Key) of(source Addr) Key {
 	k.Source = source

@@ -1,10 +1,6 @@
 package snoop
 
-import (
-	"slices"
-
-	"github.com/ddfb540f/bridge/frame"
-)
+import "github.com/ddfb540f/bridge/frame"
 
 // Check is what Handle would answer, and changes nothing: so a frame can be
 // explained. Nothing else that Handle would do bears on where that same frame goes,
@@ -19,7 +15,10 @@ func (m *Machine) Check(port uint16, vid frame.VID, p *Packet) error {
 	if !ok || p.Kind != KindReport && p.Kind != KindReportV3 {
 		return nil
 	}
-	d := dry{in: input{m: m, c: c, pc: pc, vid: vid, p: p, mac: p.EthSrc}}
+	d := dry{
+		in:      input{m: m, c: c, pc: pc, vid: vid, p: p, mac: p.EthSrc},
+		entries: map[Key]bool{}, members: map[Key]bool{},
+	}
 	if p.Kind == KindReport {
 		return d.join(p.Group)
 	}
@@ -38,8 +37,8 @@ func (m *Machine) Check(port uint16, vid frame.VID, p *Packet) error {
 // far.
 type dry struct {
 	in      input
-	entries []Key
-	members []Key // of the packet's port or host
+	entries map[Key]bool
+	members map[Key]bool // of the packet's port or host
 }
 
 func (d *dry) record(r *Record) error {
@@ -74,18 +73,22 @@ func (d *dry) join(group Addr) error {
 func (d *dry) add(key Key) error {
 	m, pc := d.in.m, d.in.pc
 	e := m.entries[key]
-	isNew := e == nil && !slices.Contains(d.entries, key)
+	isNew := e == nil && !d.entries[key]
 	if isNew && uint64(len(m.entries)+len(d.entries)) >= uint64(m.hashMax) {
 		return ErrHashFull
 	}
-	if pc != nil && (e == nil || e.find(pc.port, d.in.mac) == nil) && !slices.Contains(d.members, key) {
-		if !m.roomFor(pc.port, key.VID, uint32(len(d.members))) {
+	if pc != nil && (e == nil || e.find(pc.port, d.in.mac) == nil) && !d.members[key] {
+		more, hosts := uint32(len(d.members)), 0
+		if e != nil {
+			hosts = len(e.of(pc.port))
+		}
+		if !m.roomFor(pc.port, key.VID, more) || !pc.port.roomForHost(hosts, more) {
 			return ErrTooManyGroups
 		}
-		d.members = append(d.members, key)
+		d.members[key] = true
 	}
 	if isNew {
-		d.entries = append(d.entries, key)
+		d.entries[key] = true
 	}
 	return nil
 }

@@ -76,11 +76,26 @@
 //
 // # Bounds
 //
-// Groups are bounded by [Machine.SetHashMax] (one more ends snooping altogether, as in
-// Linux), by [PortOptions.MaxGroups] and [Machine.SetPortMaxGroups]; the sources of a
-// member are 32 at most, the hosts that a port tracks [PortOptions.EHTHostsLimit]. A
-// report costs the logarithm of the number of timers, and the members of the groups
-// that it names; nothing depends on the number of groups.
+// Hosts may say anything, so all that they can have kept is bounded:
+//
+//   - groups, (*,G) and (S,G) together, by [Machine.SetHashMax]: one more ends snooping
+//     altogether, as in Linux;
+//   - memberships of a port by the number of groups, by [PortOptions.MaxGroups], and by
+//     [Machine.SetPortMaxGroups]. Where a port converts to unicast each host has its
+//     own: there are 1024 of a port in a group at most, and 65,536 of a port before a
+//     group has one only. These two are ours;
+//   - sources of a member: 32;
+//   - hosts that a port tracks by [PortOptions.EHTHostsLimit], each with 128 sources of a
+//     group;
+//   - timers by what they are for; queries by the records of the report, three for each.
+//
+// All of it ends when its time is over but one thing, as in Linux: where sources count,
+// who allows no source at all is a member that gets nothing until the port goes down.
+//
+// A record costs the logarithm of the number of timers, the members of the groups that
+// it names, and for each of its sources, where they count, the ports that want all
+// sources of the group. Nothing depends on the number of groups, and a VLAN or a port that
+// goes costs what it was in.
 //
 // # Time
 //

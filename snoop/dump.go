@@ -1,6 +1,7 @@
 package snoop
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -87,19 +88,43 @@ func (m *Machine) hostEntry(now time.Duration, e *entry) Entry {
 // the ports, those added last first. While snooping is off there is none to be seen.
 // It stops when yield returns false.
 func (m *Machine) Entries(now time.Duration, yield func(Entry) bool) {
-	if !m.bridge.opts.Snooping {
-		return
+	for c := (Cursor{}); m.EntriesFrom(now, &c, math.MaxInt, yield); {
 	}
-	for e := m.newest; e != nil; e = e.next {
+}
+
+// A Cursor is how far a dump has come. The zero Cursor is its beginning.
+type Cursor struct {
+	begun bool
+	at    *entry
+}
+
+// EntriesFrom gives the part of Entries that comes next at a cursor, about n rows of it,
+// and moves the cursor on; more says that there is more. Between two parts the database
+// may change: a group that is there from the first part to the last is given, once.
+func (m *Machine) EntriesFrom(now time.Duration, c *Cursor, n int, yield func(Entry) bool) (more bool) {
+	if !c.begun {
+		c.begun, c.at = true, m.newest
+	}
+	if !m.bridge.opts.Snooping {
+		c.at = nil
+	}
+	// Groups are added in front only, and one that is gone still leads to those behind it.
+	for ; c.at != nil && n > 0; c.at = c.at.next {
+		e := c.at
+		if e.gone {
+			continue
+		}
 		if e.host && !yield(m.hostEntry(now, e)) {
-			return
+			return false
 		}
 		for _, x := range e.members {
 			if !yield(m.memberEntry(now, x)) {
-				return
+				return false
 			}
 		}
+		n -= 1 + len(e.members)
 	}
+	return c.at != nil
 }
 
 // Len is the number of groups, (*,G) and (S,G) together.

@@ -14,8 +14,12 @@ type entry struct {
 	timer       timer
 	members     []*member // newest port first; the hosts of one port oldest first
 	newer, next *entry    // the list of all
+	rows        []Member  // members as the datapath is shown them
+	shown       bool      // rows are published, and not to be edited any more
 	gone        bool
 	changed     bool // is to be published
+	sources     int  // in the lists of all members
+	withdrawing bool // who is here because of EXCLUDE is being deleted
 }
 
 // member is a port in a group, or a host behind a port that converts to unicast
@@ -37,7 +41,8 @@ type member struct {
 	sources    []*source
 	eht        *tracking     // nil: nobody is tracked
 	now        time.Duration // of the call that asks for sources
-	prev, next *member       // the list of the port
+	prev, next *member       // the list of the port in the group's VLAN
+	serial     uint64        // counts the memberships of the port
 }
 
 // source is a source in the list of a (*,G) member (struct net_bridge_group_src). It
@@ -62,11 +67,38 @@ const (
 // sourceLimit is the number of sources a member may have (PG_SRC_ENT_LIMIT).
 const sourceLimit = 32
 
+// Hosts behind a port that converts to unicast each are a member, and may make up any
+// number of addresses: so many a port and group there may be, and so many memberships a
+// port before a group has one host only.
+const (
+	hostLimit       = 1024
+	membershipLimit = 1 << 16
+)
+
 // touch has the group published at the end of the call.
 func (e *entry) touch(m *Machine) {
 	if !e.changed {
 		e.changed = true
 		m.dirty = append(m.dirty, e)
+	}
+}
+
+// touch is that of a member's group, once what is shown of the member has changed.
+func (x *member) touch(m *Machine) {
+	x.entry.edit()
+	x.entry.rows[x.entry.index(x)] = x.row()
+	x.entry.touch(m)
+}
+
+func (x *member) row() Member {
+	return Member{PortRef: x.port.ref(), Include: !x.exclude, Blocked: x.blocked, Unicast: x.port.opts.ToUnicast, MAC: x.mac}
+}
+
+// edit makes rows ones that may be edited: the first change after they are published
+// copies them, however many follow.
+func (e *entry) edit() {
+	if e.shown {
+		e.rows, e.shown = append(make([]Member, 0, len(e.rows)+1), e.rows...), false
 	}
 }
 
@@ -78,13 +110,8 @@ func (e *entry) publish(m *Machine) {
 		}
 		return
 	}
-	g := &Group{Key: e.key, Host: e.host, Members: make([]Member, len(e.members))}
-	for i, x := range e.members {
-		g.Members[i] = Member{
-			PortRef: x.port.ref(), Include: !x.exclude, Blocked: x.blocked,
-			Unicast: x.port.opts.ToUnicast, MAC: x.mac,
-		}
-	}
+	g := &Group{Key: e.key, Host: e.host, Members: slices.Clip(e.rows)}
+	e.shown = true
 	m.view.groups.put(g, m.secret)
 }
 
@@ -142,9 +169,23 @@ func (e *entry) find(p *port, mac frame.MAC) *member {
 	return nil
 }
 
+// first is where the members of a port begin, or, if ok is false, where they would.
+func (e *entry) first(p *port) (at int, ok bool) {
+	return slices.BinarySearchFunc(e.members, p.rank, func(x *member, rank uint32) int { return int(int64(rank) - int64(x.port.rank)) })
+}
+
+// index is the place of a member.
+func (e *entry) index(x *member) int {
+	at, _ := e.first(x.port)
+	for e.members[at] != x {
+		at++
+	}
+	return at
+}
+
 // of gives the members of one port.
 func (e *entry) of(p *port) []*member {
-	from, ok := slices.BinarySearchFunc(e.members, p.rank, func(x *member, rank uint32) int { return int(int64(rank) - int64(x.port.rank)) })
+	from, ok := e.first(p)
 	if !ok {
 		return nil
 	}
@@ -168,7 +209,7 @@ func (m *Machine) memberOf(key Key, p *port) *member {
 
 // addMember makes a port, or a host behind it, a member (br_multicast_new_port_group).
 func (m *Machine) addMember(e *entry, x member) (*member, error) {
-	if !e.key.star() && len(e.of(x.port)) > 0 {
+	if all := e.of(x.port); len(all) > 0 && (!e.key.star() || !x.port.roomForHost(len(all), 0)) {
 		return nil, ErrTooManyGroups
 	}
 	if !m.countGroup(x.port, e.key.VID) {
@@ -183,10 +224,9 @@ func (m *Machine) addMember(e *entry, x member) (*member, error) {
 		return 1
 	})
 	e.members = slices.Insert(e.members, at, n)
-	if n.next = n.port.members; n.next != nil {
-		n.next.prev = n
-	}
-	n.port.members = n
+	e.edit()
+	e.rows = slices.Insert(e.rows, at, n.row())
+	n.port.link(n)
 	e.touch(m)
 	return n, nil
 }
@@ -198,6 +238,13 @@ func (m *Machine) roomFor(p *port, vid frame.VID, more uint32) bool {
 	}
 	v := p.vlan(vid)
 	return !over(&p.ctx) && (v == nil || !over(v))
+}
+
+// roomForHost reports that behind a port that converts to unicast there may be one host
+// more in a group where n are, and in more groups than there are. Linux knows no such
+// bounds.
+func (p *port) roomForHost(n int, more uint32) bool {
+	return n == 0 || n < hostLimit && p.ctx.groups+more < membershipLimit
 }
 
 // countGroup counts one more membership of a port, unless a limit is reached
@@ -227,16 +274,16 @@ func (m *Machine) deleteMember(now time.Duration, x *member) {
 	}
 	x.gone = true
 	e := x.entry
-	e.members = slices.DeleteFunc(e.members, func(y *member) bool { return y == x })
-	e.touch(m)
-	if x.prev == nil {
-		x.port.members = x.next
+	at := e.index(x)
+	e.members = slices.Delete(e.members, at, at+1)
+	if len(e.members) == 0 {
+		e.rows, e.shown = nil, false
 	} else {
-		x.prev.next = x.next
+		e.edit()
+		e.rows = slices.Delete(e.rows, at, at+1)
 	}
-	if x.next != nil {
-		x.next.prev = x.prev
-	}
+	e.touch(m)
+	x.port.unlink(x)
 	m.untrack(x)
 	for _, s := range slices.Clone(x.sources) {
 		m.deleteSource(now, s, false)
@@ -324,7 +371,7 @@ func (m *Machine) memberExpired(now time.Duration, x *member) {
 		return
 	}
 	if changed {
-		x.entry.touch(m)
+		x.touch(m)
 		if x.entry.key.star() {
 			m.replicate(now, x, false)
 		}

@@ -92,10 +92,10 @@ func TestTable(t *testing.T) {
 			table.delete(k)
 			delete(model, k)
 		}
-		require.Same(t, model[k], table.get(k))
+		require.Same(t, model[k], table.get(&k))
 	}
 	for k, g := range model {
-		require.Same(t, g, table.get(k))
+		require.Same(t, g, table.get(&k))
 	}
 	for k := range model {
 		table.delete(k)

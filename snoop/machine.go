@@ -2,6 +2,7 @@ package snoop
 
 import (
 	"cmp"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
@@ -107,13 +108,23 @@ func (m *Machine) NextTimer() (at time.Duration, ok bool) {
 // Tick runs the timers that are due. A timer that is set in the course of it waits
 // for a later Tick, and for at least 4 ms.
 func (m *Machine) Tick(now time.Duration) {
+	for m.TickSome(now, math.MaxInt) {
+	}
+}
+
+// TickSome is Tick for n timers at most, for who must not keep others waiting; more
+// says that others are due.
+func (m *Machine) TickSome(now time.Duration, n int) (more bool) {
 	m.inTick = true
-	for t := m.timers.next(); t != nil && t.at <= now; t = m.timers.next() {
+	t := m.timers.next()
+	for ; n > 0 && t != nil && t.at <= now; t = m.timers.next() {
 		m.timers.stop(t)
 		t.of.expired(m, t, now)
+		n--
 	}
 	m.inTick = false
 	m.flush()
+	return t != nil && t.at <= now
 }
 
 // set starts or moves a timer.

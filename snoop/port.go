@@ -49,10 +49,11 @@ type port struct {
 	rank     uint32
 	opts     PortOptions
 	state    PortState
-	ctx      portContext    // bridge-wide
-	vlans    []*portContext // by VID
-	members  *member        // the list of its memberships
-	hosts    uint32         // tracked
+	ctx      portContext           // bridge-wide
+	vlans    []*portContext        // by VID
+	members  map[frame.VID]*member // its memberships, by VLAN: lists, the newest first
+	serial   uint64                // of the newest membership
+	hosts    uint32                // tracked
 	counters *Counters
 }
 
@@ -105,7 +106,7 @@ func (pc *portContext) stopped() bool {
 // as RouterLearned. num must be free.
 func (m *Machine) AddPort(num uint16) {
 	m.lastRank++
-	p := &port{num: num, rank: m.lastRank, opts: DefaultPortOptions, counters: new(Counters)}
+	p := &port{num: num, rank: m.lastRank, opts: DefaultPortOptions, counters: new(Counters), members: map[frame.VID]*member{}}
 	p.ctx.init(p, m.bridge, 0)
 	m.ports[num] = p
 	m.byRank = slices.Insert(m.byRank, 0, p)
@@ -122,8 +123,8 @@ func (m *Machine) RemovePort(now time.Duration, num uint16) {
 		pc.forget(m)
 	}
 	p.ctx.disable(m, now)
-	for p.members != nil {
-		m.deleteMember(now, p.members)
+	for _, x := range p.memberships() {
+		m.deleteMember(now, x)
 	}
 	delete(m.ports, num)
 	m.byRank = slices.DeleteFunc(m.byRank, func(x *port) bool { return x == p })
@@ -196,8 +197,8 @@ func (pc *portContext) enable(m *Machine, now time.Duration) {
 
 // disable is __br_multicast_disable_port_ctx.
 func (pc *portContext) disable(m *Machine, now time.Duration) {
-	for _, x := range pc.port.memberships() {
-		if !x.permanent && !x.gone && (!pc.isVLAN() || x.entry.key.VID == pc.vid) {
+	for _, x := range pc.memberships() {
+		if !x.permanent && !x.gone {
 			m.deleteMember(now, x)
 		}
 	}
@@ -215,9 +216,49 @@ func (pc *portContext) forget(m *Machine) {
 	pc.unlisted(m, gone)
 }
 
-// memberships is a copy of the list, to delete from it.
+// link and unlink keep the list of a port's memberships.
+func (p *port) link(x *member) {
+	vid := x.entry.key.VID
+	if x.next = p.members[vid]; x.next != nil {
+		x.next.prev = x
+	}
+	p.members[vid] = x
+	p.serial++
+	x.serial = p.serial
+}
+
+func (p *port) unlink(x *member) {
+	if x.next != nil {
+		x.next.prev = x.prev
+	}
+	switch vid := x.entry.key.VID; {
+	case x.prev != nil:
+		x.prev.next = x.next
+	case x.next != nil:
+		p.members[vid] = x.next
+	default:
+		delete(p.members, vid)
+	}
+}
+
+// memberships are the port's, the newest first: a copy of the lists, to delete from
+// them.
 func (p *port) memberships() (all []*member) {
-	for x := p.members; x != nil; x = x.next {
+	for _, x := range p.members {
+		for ; x != nil; x = x.next {
+			all = append(all, x)
+		}
+	}
+	slices.SortFunc(all, func(a, b *member) int { return cmp.Compare(b.serial, a.serial) })
+	return all
+}
+
+// memberships are those that a context ends with.
+func (pc *portContext) memberships() (all []*member) {
+	if !pc.isVLAN() {
+		return pc.port.memberships()
+	}
+	for x := pc.port.members[pc.vid]; x != nil; x = x.next {
 		all = append(all, x)
 	}
 	return all
@@ -233,12 +274,13 @@ func (m *Machine) SetPortOptions(num uint16, o PortOptions) error {
 	case o.EHTHostsLimit == 0:
 		return refusal(EINVAL, "the limit of tracked hosts cannot be zero")
 	}
-	if p.opts.ToUnicast != o.ToUnicast {
-		for x := p.members; x != nil; x = x.next {
-			x.entry.touch(m)
+	toUnicast := p.opts.ToUnicast
+	p.opts, p.ctx.maxGroups = o, o.MaxGroups
+	if toUnicast != o.ToUnicast {
+		for _, x := range p.memberships() {
+			x.touch(m)
 		}
 	}
-	p.opts, p.ctx.maxGroups = o, o.MaxGroups
 	m.flush()
 	return nil
 }

@@ -105,9 +105,9 @@ func (in *input) query() {
 		if c.elect(in.pc, i, p.Src) {
 			if !c.other[i].pending() {
 				m.set(&c.delay[i], in.now, p.Delay)
+				c.touch(m)
 			}
 			m.set(&c.other[i], in.now, c.opts.QuerierInterval)
-			c.touch(m)
 			m.routerSeen(in.now, c, in.pc, p.Family)
 		}
 		return

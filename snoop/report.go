@@ -140,7 +140,7 @@ func (in *input) report() error {
 			return false
 		}
 		if in.pc != nil && !plain && in.m.usable(in.pc) {
-			in.record(&r)
+			in.record(r)
 		}
 		return true
 	})
@@ -152,7 +152,7 @@ func (in *input) report() error {
 
 // record is the part of a report that counts sources (RFC 3376, section 6.4; RFC
 // 3810, section 7.4), kept for a port and not for a host.
-func (in *input) record(r *Record) {
+func (in *input) record(r Record) {
 	e := in.m.entries[in.key(r.Group)]
 	if e == nil {
 		return
@@ -162,7 +162,7 @@ func (in *input) record(r *Record) {
 		return
 	}
 	x.now = in.now
-	t := &told{in: in, x: x, r: r}
+	t := &told{input: *in, x: x, r: r}
 	changed := false
 	switch r.Type {
 	case IsIn, Allow:
@@ -185,18 +185,18 @@ func (in *input) record(r *Record) {
 // RFC 3376's tables: A or X and Y are the member's sources, those of the record B. Each
 // reports whether the member is to be told of.
 type told struct {
-	in   *input
+	input
 	x    *member
-	r    *Record
+	r    Record
 	send int // sources to be asked for
 }
 
-func (t *told) gmi() time.Duration { return t.in.c.opts.MembershipInterval }
+func (t *told) gmi() time.Duration { return t.c.opts.MembershipInterval }
 
 // arm sets a source's timer, and its forwarding follows.
 func (t *told) arm(s *source, after time.Duration) {
-	t.in.m.set(&s.timer, t.in.now, after)
-	t.in.m.install(t.in.now, s)
+	t.m.set(&s.timer, t.now, after)
+	t.m.install(t.now, s)
 }
 
 // each visits the record's sources: those in the member's list, and new ones as far
@@ -230,10 +230,12 @@ func (t *told) doomAll() {
 }
 
 func (t *told) deleteDoomed() (any bool) {
-	for _, s := range slices.Clone(t.x.sources) {
-		if s.doomed {
-			t.in.m.deleteSource(t.in.now, s, false)
+	for i := 0; i < len(t.x.sources); {
+		if s := t.x.sources[i]; s.doomed {
+			t.m.deleteSource(t.now, s, false)
 			any = true
+		} else {
+			i++
 		}
 	}
 	return any
@@ -242,17 +244,17 @@ func (t *told) deleteDoomed() (any bool) {
 func (t *told) spare(s *source) { s.doomed = false }
 
 // blocked puts a new source among those not wanted.
-func (t *told) blocked(s *source) { t.in.m.install(t.in.now, s) }
+func (t *told) blocked(s *source) { t.m.install(t.now, s) }
 
 // toExclude is what IS_EX and TO_EX end with: EXCLUDE mode, for the membership
 // interval.
 func (t *told) toExclude() {
 	if !t.x.exclude {
-		t.in.m.replicate(t.in.now, t.x, true)
+		t.m.replicate(t.now, t.x, true)
 		t.x.exclude = true
-		t.x.entry.touch(t.in.m)
+		t.x.touch(t.m)
 	}
-	t.in.m.set(&t.x.timer, t.in.now, t.gmi())
+	t.m.set(&t.x.timer, t.now, t.gmi())
 }
 
 // isEx: INCLUDE(A) becomes EXCLUDE(A*B,B-A), with (B-A)=0 and A-B deleted;
@@ -300,12 +302,12 @@ func (t *told) toIn() bool {
 		t.arm(s, t.gmi())
 	}, func(s *source) { t.arm(s, t.gmi()) })
 	changed = t.track() || changed
-	m := t.in.m
+	m := t.m
 	if t.send > 0 {
-		m.askForSources(t.in.now, t.in.c, t.in.pc, t.x)
+		m.askForSources(t.now, t.c, t.pc, t.x)
 	}
 	if t.x.exclude {
-		m.askForGroup(t.in.now, t.in.c, t.in.pc, t.x)
+		m.askForGroup(t.now, t.c, t.pc, t.x)
 	}
 	return !t.lastHostLeft() && changed
 }
@@ -331,14 +333,14 @@ func (t *told) toEx() bool {
 	changed = t.track() || changed
 	changed = t.deleteDoomed() || changed
 	if t.send > 0 {
-		t.in.m.askForSources(t.in.now, t.in.c, t.in.pc, t.x)
+		t.m.askForSources(t.now, t.c, t.pc, t.x)
 	}
 	t.toExclude()
 	return changed
 }
 
 // armAsGroup lets a source run as long as the group: it was wanted till now.
-func (t *told) armAsGroup(s *source) { t.arm(s, t.x.timer.at-t.in.now) }
+func (t *told) armAsGroup(s *source) { t.arm(s, t.x.timer.at-t.now) }
 
 // block: INCLUDE(A) asks for A*B; EXCLUDE(X,Y) becomes EXCLUDE(X+(B-Y),Y), with
 // (B-X-Y)=group timer, asking for B-Y.
@@ -361,11 +363,11 @@ func (t *told) block() bool {
 	}
 	changed = t.track() || changed
 	if t.send > 0 {
-		t.in.m.askForSources(t.in.now, t.in.c, t.in.pc, t.x)
+		t.m.askForSources(t.now, t.c, t.pc, t.x)
 	}
 	if !t.x.exclude && len(t.x.sources) == 0 {
 		t.x.fastLeave = t.x.fastLeave || t.untracked()
-		t.in.m.deleteMember(t.in.now, t.x)
+		t.m.deleteMember(t.now, t.x)
 		return false
 	}
 	return !t.lastHostLeft() && changed
@@ -378,7 +380,7 @@ func (t *told) lastHostLeft() bool {
 		return t.x.gone
 	}
 	t.x.fastLeave = true
-	t.in.m.deleteMember(t.in.now, t.x)
+	t.m.deleteMember(t.now, t.x)
 	return true
 }
 

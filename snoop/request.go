@@ -199,23 +199,24 @@ type adding struct {
 
 // put finds the port's member of a group or makes it. isNew is false where it was
 // there and may be replaced.
-func (a *adding) put(key Key, x member) (e *entry, y *member, isNew bool, err error) {
+func (a *adding) put(key Key, x member) (y *member, isNew bool, err error) {
 	m := a.m
-	if e, err = m.groupFor(key); err != nil {
-		return nil, nil, false, err
+	e, err := m.groupFor(key)
+	if err != nil {
+		return nil, false, err
 	}
 	if all := e.of(a.p); len(all) > 0 {
 		if !a.r.Replace || !m.cfg.Rules.Sources {
-			return nil, nil, false, refusal(EEXIST, a.exists(key))
+			return nil, false, refusal(EEXIST, a.exists(key))
 		}
-		return e, all[0], false, nil
+		return all[0], false, nil
 	}
 	x.port, x.mac, x.permanent, x.proto = a.p, frame.Broadcast, a.r.Permanent, a.r.Proto
 	if y, err = m.addMember(e, x); err != nil {
 		m.dropIfEmpty(e)
-		return nil, nil, false, refusal(ENOMEM, a.full())
+		return nil, false, refusal(ENOMEM, a.full())
 	}
-	return e, y, true, nil
+	return y, true, nil
 }
 
 func (a *adding) exists(key Key) string {
@@ -241,14 +242,14 @@ func (a *adding) full() string {
 // and then without a timer of its own (br_mdb_add_group_sg).
 func (a *adding) entry(key Key, ofSource, blocked bool) (*member, error) {
 	m := a.m
-	e, x, isNew, err := a.put(key, member{blocked: blocked, exclude: key.star()})
+	x, isNew, err := a.put(key, member{blocked: blocked, exclude: key.star()})
 	if err != nil {
 		return nil, err
 	}
 	if !isNew {
 		x.permanent, x.proto, x.blocked = a.r.Permanent, a.r.Proto, blocked
 		x.starExcl, x.fastLeave = false, false
-		e.touch(m)
+		x.touch(m)
 	}
 	if a.r.Permanent || ofSource {
 		m.stop(&x.timer)
@@ -271,7 +272,7 @@ func (a *adding) star() error {
 	if err := a.mayReplace(); err != nil {
 		return err
 	}
-	e, x, isNew, err := a.put(r.Key, member{exclude: exclude})
+	x, isNew, err := a.put(r.Key, member{exclude: exclude})
 	if err != nil {
 		return err
 	}
@@ -284,7 +285,7 @@ func (a *adding) star() error {
 	if !isNew {
 		x.permanent, x.exclude, x.proto = r.Permanent, exclude, r.Proto
 		x.starExcl, x.blocked, x.fastLeave = false, false, false
-		e.touch(m)
+		x.touch(m)
 	}
 	if !r.Permanent && exclude {
 		m.set(&x.timer, a.now, a.c.opts.MembershipInterval)

@@ -18,8 +18,10 @@ func (m *Machine) routerSeen(now time.Duration, c *context, pc *portContext, f F
 	case !m.usable(pc):
 	case pc == nil:
 		if c.opts.Router == RouterLearned {
+			if !c.routerTimer[i].pending() {
+				c.touch(m)
+			}
 			m.set(&c.routerTimer[i], now, c.opts.QuerierInterval)
-			c.touch(m)
 		}
 	case pc.router != RouterNever && pc.router != RouterAlways:
 		pc.list(m, i)

@@ -23,6 +23,7 @@ func (x *member) addSource(addr Addr) *source {
 	s := &source{of: x, addr: addr}
 	s.timer.of = s
 	x.sources = slices.Insert(x.sources, 0, s)
+	x.entry.sources++
 	return s
 }
 
@@ -31,6 +32,7 @@ func (x *member) addSource(addr Addr) *source {
 func (m *Machine) deleteSource(now time.Duration, s *source, fastLeave bool) {
 	m.uninstall(now, s, fastLeave)
 	s.of.sources = slices.DeleteFunc(s.of.sources, func(x *source) bool { return x == s })
+	s.of.entry.sources--
 	m.stop(&s.timer)
 }
 
@@ -42,7 +44,7 @@ func (m *Machine) install(now time.Duration, s *source) {
 	if s.installed {
 		if sg := m.memberOf(x.entry.key.of(s.addr), x.port); sg != nil && sg.blocked != blocked {
 			sg.blocked = blocked
-			sg.entry.touch(m)
+			sg.touch(m)
 			m.memberChanged(now, sg)
 		}
 		return
@@ -101,6 +103,9 @@ func (s *source) expired(m *Machine, _ *timer, now time.Duration) {
 // every source but those it blocks, so it is added to each (S,G) that the sources
 // of other members have made; and taken away when the mode ends.
 func (m *Machine) replicate(now time.Duration, x *member, exclude bool) {
+	if x.entry.sources == 0 {
+		return
+	}
 	c, pc := m.of(&x.entry.key, x.port)
 	for _, other := range slices.Clone(x.entry.members) {
 		if other == x || other.gone {
@@ -153,6 +158,9 @@ func (m *Machine) joinStarExcl(now time.Duration, c *context, pc *portContext, k
 // left (S,G), those that are there because of their EXCLUDE leave too, and the host,
 // which can only have joined (*,G). Permanent ones neither keep nor leave it.
 func (m *Machine) withdraw(now time.Duration, e *entry) {
+	if e.withdrawing {
+		return
+	}
 	for _, x := range e.members {
 		if !x.starExcl && !x.permanent {
 			return
@@ -162,9 +170,11 @@ func (m *Machine) withdraw(now time.Duration, e *entry) {
 		e.host = false
 		e.touch(m)
 	}
+	e.withdrawing = true
 	for _, x := range slices.Clone(e.members) {
 		if !x.permanent {
 			m.deleteMember(now, x)
 		}
 	}
+	e.withdrawing = false
 }

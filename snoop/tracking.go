@@ -44,7 +44,7 @@ func (t *told) track() bool {
 	if t.x.eht == nil {
 		t.x.eht = &tracking{hosts: map[Addr]*trackedHost{}, sets: map[Addr]*trackedSet{}}
 	}
-	host := t.in.p.Src
+	host := t.p.Src
 	h := t.x.eht.hosts[host]
 	excludes := h != nil && h.exclude
 	switch t.r.Type {
@@ -80,7 +80,7 @@ func (t *told) name(host Addr, exclude, unlimited bool) {
 // release notes that a host does not name the record's sources any more; those that
 // no host names are let go.
 func (t *told) release(host Addr) (changed bool) {
-	m, eht := t.in.m, t.x.eht
+	m, eht := t.m, t.x.eht
 	for i := range t.r.Len() {
 		addr := t.r.Source(i)
 		set := eht.sets[addr]
@@ -92,7 +92,7 @@ func (t *told) release(host Addr) (changed bool) {
 			continue
 		}
 		if s := t.x.source(addr); s != nil {
-			m.deleteSource(t.in.now, s, true)
+			m.deleteSource(t.now, s, true)
 			changed = true
 		}
 	}
@@ -102,7 +102,7 @@ func (t *told) release(host Addr) (changed bool) {
 // restate notes a host's filter mode with its whole list. afresh: what it named
 // before does not count any more, and sources that nobody names now are let go.
 func (t *told) restate(host Addr, exclude, afresh bool) (changed bool) {
-	m, eht := t.in.m, t.x.eht
+	m, eht := t.m, t.x.eht
 	if afresh {
 		m.forgetHost(t.x, host)
 	}
@@ -121,11 +121,11 @@ func (t *told) restate(host Addr, exclude, afresh bool) (changed bool) {
 		set := eht.sets[s.addr]
 		switch {
 		case set == nil:
-			m.deleteSource(t.in.now, s, true)
+			m.deleteSource(t.now, s, true)
 			changed = true
 		case s.send && t.r.Type == ToIn:
 			// Hosts that do not answer within the last member query time are gone.
-			m.set(&set.timer, t.in.now, t.in.c.lmqt())
+			m.set(&set.timer, t.now, t.c.lmqt())
 		}
 	}
 	return changed
@@ -136,7 +136,7 @@ func (t *told) note(addr, host Addr, exclude, unlimited bool) {
 	if addr.isZero() && !unlimited {
 		return
 	}
-	m, x, eht := t.in.m, t.x, t.x.eht
+	m, x, eht := t.m, t.x, t.x.eht
 	h := eht.hosts[host]
 	if h == nil {
 		if x.port.hosts >= x.port.opts.EHTHostsLimit {
@@ -166,8 +166,8 @@ func (t *told) note(addr, host Addr, exclude, unlimited bool) {
 			h.sources++
 		}
 	}
-	m.set(&e.timer, t.in.now, t.gmi())
-	m.set(&set.timer, t.in.now, t.gmi())
+	m.set(&e.timer, t.now, t.gmi())
+	m.set(&set.timer, t.now, t.gmi())
 }
 
 // forget takes an entry away, and with their last one its host and its set.

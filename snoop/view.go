@@ -128,15 +128,17 @@ func (v *View) lookup(p *Packet, vid frame.VID, c *contextView) *Group {
 	}
 	key := Key{Group: p.Dst, VID: vid, Family: p.Family}
 	if p.Family != L2 && c.modern[p.Family.ip()] && !p.Src.isZero() {
-		if g := v.groups.get(key.of(p.Src)); g != nil {
+		key.Source = p.Src
+		if g := v.groups.get(&key); g != nil {
 			return g
 		}
+		key.Source = Addr{}
 	}
-	return v.groups.get(key)
+	return v.groups.get(&key)
 }
 
 // Group finds a group by its key; nil if there is none.
-func (v *View) Group(key Key) *Group { return v.groups.get(key) }
+func (v *View) Group(key Key) *Group { return v.groups.get(&key) }
 
 // Target is one copy of a frame. A MAC that is not zero is the destination address
 // that this copy gets; a port that would send it back to that very host, the sender,
@@ -217,13 +219,13 @@ func (b *buckets) head(key *Key) *atomic.Pointer[node] { return &b.heads[key.has
 
 func (t *table) empty() bool { return t.buckets.Load() == nil }
 
-func (t *table) get(key Key) *Group {
+func (t *table) get(key *Key) *Group {
 	b := t.buckets.Load()
 	if b == nil {
 		return nil
 	}
-	for n := b.head(&key).Load(); n != nil; n = n.next.Load() {
-		if n.key == key {
+	for n := b.head(key).Load(); n != nil; n = n.next.Load() {
+		if n.key.is(key) {
 			return n.group.Load()
 		}
 	}

@@ -65,10 +65,8 @@ func (m *Machine) AddPortVLAN(now time.Duration, num uint16, vid frame.VID, s Po
 	pc.state = s
 	i, _ := slices.BinarySearchFunc(p.vlans, vid, func(c *portContext, vid frame.VID) int { return cmp.Compare(c.vid, vid) })
 	p.vlans = slices.Insert(p.vlans, i, pc)
-	for x := p.members; x != nil; x = x.next {
-		if x.entry.key.VID == vid {
-			pc.groups++
-		}
+	for x := p.members[vid]; x != nil; x = x.next {
+		pc.groups++
 	}
 	if m.perVLAN {
 		m.togglePortVLAN(now, pc, true)
