@@ -217,7 +217,7 @@ const mcLMQT = time.Second
 func mcShort() bridge.BridgeAttrs {
 	return bridge.BridgeAttrs{
 		McastSnooping: new(true), McastIGMPVersion: new(2), McastMLDVersion: new(1), McastLastMemberInterval: new(mcLMQT / 2), McastQueryResponseInterval: new(time.Second),
-		McastQueryInterval: new(2 * time.Second), McastStartupQueryInterval: new(time.Second),
+		McastQueryInterval: new(time.Second), McastStartupQueryInterval: new(time.Second),
 	}
 }
 

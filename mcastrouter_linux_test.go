@@ -169,7 +169,7 @@ func TestIPv6OfRealStations(t *testing.T) {
 	mcVersions(t, func(t *testing.T, a bridge.BridgeAttrs) {
 		mcEach(t, 3, func(t *testing.T, n *mcNet) {
 			a := a
-			a.McastMembershipInterval = new(4 * time.Second)
+			a.McastMembershipInterval = new(3 * time.Second)
 			n.set(a)
 			n.set(bridge.BridgeAttrs{McastQuerier: new(true)})
 			n.becomes(mcFlows)
