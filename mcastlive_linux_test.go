@@ -114,7 +114,7 @@ func TestSnoopingOfRealStations(t *testing.T) {
 }
 
 // balancedSoon is balanced for a bridge that serves.
-func balancedSoon(t *testing.T, b *bridge.Bridge) {
+func balancedSoon(t testing.TB, b *bridge.Bridge) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		for _, p := range b.Ports() {
