@@ -124,7 +124,9 @@ func New(c Config) (*Bridge, error) {
 	b.host.init(b)
 	b.serve.init()
 	rules := rulesOf(c.Kernel)
-	b.snooping.init(b, snoop.Rules{Sources: rules.mcastSources, MaxGroups: rules.maxGroups}, b.rand.Uint64())
+	b.snooping.init(b, snoop.Rules{
+		Sources: rules.mcastSources, MaxGroups: rules.maxGroups, ReplaceHost: rules.mcastHostReplace, DumpAlways: rules.mcastDumpOff,
+	}, b.rand.Uint64())
 	b.events.more = b.poke
 	if c.Trace != nil {
 		b.trace.Store(&c.Trace)

@@ -78,14 +78,14 @@ func (d *dry) add(key Key) error {
 	if isNew && uint64(len(m.entries)+len(d.entries)) >= uint64(m.hashMax) {
 		return ErrHashFull
 	}
+	if isNew {
+		d.entries = append(d.entries, key)
+	}
 	if pc != nil && (e == nil || e.find(pc.port, d.in.mac) == nil) && !slices.Contains(d.members, key) {
 		if !m.roomFor(pc.port, key.VID, uint32(len(d.members))) {
 			return ErrTooManyGroups
 		}
 		d.members = append(d.members, key)
-	}
-	if isNew {
-		d.entries = append(d.entries, key)
 	}
 	return nil
 }

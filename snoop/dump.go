@@ -84,10 +84,10 @@ func (m *Machine) hostEntry(now time.Duration, e *entry) Entry {
 }
 
 // Entries gives the database: the newest group first, in a group the host first, then
-// the ports, those added last first. While snooping is off there is none to be seen.
-// It stops when yield returns false.
+// the ports, those added last first. While snooping is off there is none to be seen,
+// but with Rules.DumpAlways. It stops when yield returns false.
 func (m *Machine) Entries(now time.Duration, yield func(Entry) bool) {
-	if !m.bridge.opts.Snooping {
+	if !m.bridge.opts.Snooping && !m.cfg.Rules.DumpAlways {
 		return
 	}
 	for e := m.newest; e != nil; e = e.next {
