@@ -130,7 +130,9 @@ func New(c Config) (*Bridge, error) {
 	b.outbox.in = b.host.input()
 	b.serve.init()
 	rules := rulesOf(c.Kernel)
-	b.snooping.init(b, snoop.Rules{Sources: rules.mcastSources, MaxGroups: rules.maxGroups}, b.rand.Uint64())
+	b.snooping.init(b, snoop.Rules{
+		Sources: rules.mcastSources, MaxGroups: rules.maxGroups, ReplaceHost: rules.mcastHostReplace, DumpAlways: rules.mcastDumpOff,
+	}, b.rand.Uint64())
 	b.spanning.init(b)
 	b.events.more = b.poke
 	if c.Trace != nil {

@@ -257,7 +257,7 @@ func (a *arrival) forbids(dev string, wire []byte, tunnel uint64) string {
 	switch want = append(want, a.body...); {
 	case a.owes && !bytes.Equal(want[:min(len(want), 14)], wire[:min(len(wire), 14)]):
 		return "it has another tag or type than it should"
-	case !a.owes && !bytes.Equal(want, wire) && !(a.info.McastSnooping && a.dst.IsMulticast() && bytes.HasPrefix(want, wire)): // padding may go
+	case !a.owes && !bytes.Equal(want, wire):
 		return "its bytes are not what they should be"
 	case tunnel != wantTunnel:
 		return fmt.Sprintf("its tunnel is %d and not %d", tunnel, wantTunnel)

@@ -73,9 +73,10 @@ type rules struct {
 	localVLAN0    bool // fdb_local_vlan_0 is known [6.18]
 	mcastSources  bool // MDB requests may replace, and name a filter mode, sources and protocol [6.3]
 
-	// Messages of IGMP and MLD go on without what padded their frame. 6.1.192 keeps it,
-	// 6.18 does not; which release between them began is not known.
-	trimsMessages bool
+	// What 6.1.192 does not and 6.18.44 does; which release between them began is not
+	// known.
+	mcastHostReplace bool // MDB requests may replace the host's membership too
+	mcastDumpOff     bool // the MDB is shown also while snooping is off
 
 	// Neighbour suppression. ARP probes and the solicitations of duplicate address
 	// detection are announcements, which are not answered, to 6.1.176, 6.12.107 and
@@ -96,8 +97,11 @@ func rulesOf(k Kernel) rules {
 		maxLearned:    since(Linux6_7),
 		localVLAN0:    since(Linux6_18),
 		mcastSources:  since(Linux6_3),
-		trimsMessages: since(Linux6_18),
-		neighProbes:   since(Linux6_2),
-		neighUnicast:  since(Linux6_15),
+
+		mcastHostReplace: since(Linux6_18),
+		mcastDumpOff:     since(Linux6_18),
+
+		neighProbes:  since(Linux6_2),
+		neighUnicast: since(Linux6_15),
 	}
 }

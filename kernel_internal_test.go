@@ -44,14 +44,19 @@ var releaseRules = map[string]struct {
 		assert.Equal(t, err == nil, len(b.MDB()) > 0)
 		return err == nil
 	}},
-	"trimsMessages": {Linux6_18, func(t *testing.T, b *Bridge, p *Port) bool {
+	"mcastHostReplace": {Linux6_18, func(t *testing.T, b *Bridge, p *Port) bool {
 		require.NoError(t, b.Set(BridgeAttrs{McastSnooping: new(true)}))
-		q := testPort(t, b, "q", PortConfig{})
-		f := igmpReport(testMAC(1), [4]byte{239, 1, 1, 1})
-		f.Data = append(f.Data, make([]byte, 14)...)
-		require.NoError(t, p.Receive(f))
-		assert.Len(t, b.MDB(), 1)
-		return q.Stats().TxBytes == uint64(len(f.Data)-14)
+		r := MDBRequest{Group: netip.MustParseAddr("239.1.1.1")}
+		require.NoError(t, b.AddMDB(r))
+		assert.ErrorIs(t, b.AddMDB(r), EEXIST)
+		r.Replace = true
+		return b.AddMDB(r) == nil
+	}},
+	"mcastDumpOff": {Linux6_18, func(t *testing.T, b *Bridge, p *Port) bool {
+		require.NoError(t, b.Set(BridgeAttrs{McastSnooping: new(true)}))
+		require.NoError(t, b.AddMDB(MDBRequest{Port: p, Group: netip.MustParseAddr("239.1.1.1"), Permanent: true}))
+		require.NoError(t, b.Set(BridgeAttrs{McastSnooping: new(false)}))
+		return len(b.MDB()) == 1
 	}},
 	"maxGroups": {Linux6_3, func(t *testing.T, b *Bridge, p *Port) bool {
 		require.NoError(t, p.Set(PortAttrs{McastMaxGroups: new(uint32(7))}))

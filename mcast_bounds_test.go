@@ -147,7 +147,7 @@ func TestQueriesOfOneReport(t *testing.T) {
 	asked := devs(queriesOf(out, l.b.Info().Address))
 	assert.Equal(t, groups, len(asked))
 	assert.Equal(t, []string{"p2"}, slices.Compact(asked))
-	assert.Equal(t, []string{"br0"}, devs(otherThanQueries(out, l.b.Info().Address)), "the report itself, too long for p1")
+	assert.Equal(t, []string{"br0"}, devs(otherThanOwn(out, l.b.Info().Address)), "the report itself, too long for p1")
 	l.later(3 * time.Second)
 	assert.Empty(t, rows(l.b))
 	balanced(t, l.b)

@@ -71,9 +71,13 @@ func TestMDBDump(t *testing.T) {
 	ip4, _ = l.b.Queriers(0)
 	assert.Empty(t, ip4.Port)
 	assert.Empty(t, l.b.RouterPorts(0))
+	require.NoError(t, l.b.AddMDB(bridge.MDBRequest{Port: l.p(2), Group: group4}))
+	before := len(l.b.MDB())
+	require.NoError(t, l.b.FlushMDB(bridge.MDBFlush{Port: l.p(3)}), "a port that has left has no rows")
+	assert.Len(t, l.b.MDB(), before)
 	for what, err := range map[string]error{
 		"add": l.b.AddMDB(bridge.MDBRequest{Port: l.p(3), Group: group4}), "delete": l.b.DeleteMDB(bridge.MDBRequest{Port: l.p(3), Group: group4}),
-		"flush": l.b.FlushMDB(bridge.MDBFlush{Port: l.p(3)}), "vlan": l.p(3).VLANs().SetMcastRouter(1, 0, 2),
+		"vlan":          l.p(3).VLANs().SetMcastRouter(1, 0, 2),
 		"host and port": l.b.FlushMDB(bridge.MDBFlush{Port: l.p(1), Host: true}), "vid": l.b.FlushMDB(bridge.MDBFlush{VID: new(frame.VID(4095))}),
 	} {
 		assert.ErrorIs(t, err, bridge.EINVAL, what)
@@ -186,4 +190,35 @@ func TestSnoopingUnderTraffic(t *testing.T) {
 	require.NoError(t, l.b.Set(bridge.BridgeAttrs{McastSnooping: new(true)}))
 	assert.Positive(t, l.p(1).McastStats().IGMPReports[1][0])
 	balanced(t, l.b)
+}
+
+// What stands behind the IP packet of a message goes along, in every release.
+func TestPaddingOfMessages(t *testing.T) {
+	for _, k := range []bridge.Kernel{bridge.Linux6_1, bridge.Linux6_18} {
+		l := newLabN(t, bridge.Config{McastSnooping: true, Kernel: k}, 2)
+		f := igmpReport(mac(1), group4)
+		f.Data = append(f.Data, make([]byte, 14)...)
+		out := l.in(1, f)
+		require.Len(t, out, 2)
+		for _, d := range out {
+			assert.Len(t, d.wire, len(f.Data))
+		}
+		assert.Len(t, l.b.MDB(), 1)
+	}
+}
+
+// A request to delete that names no VLAN goes through all of the port, whichever of them
+// has the entry; the answer is that of the last.
+func TestDeleteMDBOfAllVLANs(t *testing.T) {
+	l := newLab(t, bridge.Config{VLANFiltering: true, McastSnooping: true})
+	l.add(1, bridge.PortConfig{VLANs: bridge.Trunk(0, 10, 20)})
+	r := bridge.MDBRequest{Port: l.p(1), Group: group4}
+	for _, vid := range []frame.VID{20, 10} {
+		in := r
+		in.VID = vid
+		require.NoError(t, l.b.AddMDB(in))
+		err := l.b.DeleteMDB(r)
+		assert.Equal(t, vid == 20, err == nil, "in VLAN %d: %v", vid, err)
+		assert.Empty(t, l.b.MDB())
+	}
 }

@@ -98,15 +98,14 @@ func (b *Bridge) AddMDB(r MDBRequest) error {
 
 // DeleteMDB removes a member from a multicast group, learned or not, and with a group for
 // any source those for its sources (br_mdb_del). One that is not there is EINVAL, as
-// in Linux; the other errors are those of AddMDB.
+// in Linux; the other errors are those of AddMDB. Where a request means several VLANs
+// all are gone through, and the answer is that of the last.
 func (b *Bridge) DeleteMDB(r MDBRequest) error {
-	return b.mdb("mdb del", &r, func(m *snoop.Machine, now time.Duration, q snoop.Request, vids []frame.VID) error {
+	return b.mdb("mdb del", &r, func(m *snoop.Machine, now time.Duration, q snoop.Request, vids []frame.VID) (err error) {
 		for _, q.Key.VID = range vids {
-			if err := m.Delete(now, q); err != nil {
-				return err
-			}
+			err = m.Delete(now, q)
 		}
-		return nil
+		return err
 	})
 }
 
@@ -228,9 +227,9 @@ func (s *snooping) entry(e *snoop.Entry) MDBEntry {
 }
 
 // MDB lists the multicast database: the newest group first, in a group the host first,
-// then the ports, those that joined the bridge last first. It is empty while snooping is
-// off, though permanent entries are kept. A large one is not read at one moment: as in
-// Linux, of groups that come or go meanwhile some may be in it and others not.
+// then the ports, those that joined the bridge last first. While snooping is off releases
+// before 6.18 show none, though permanent entries are kept. A large one is not read at one
+// moment: as in Linux, of groups that come or go meanwhile some may be in it and others not.
 func (b *Bridge) MDB() (all []MDBEntry) {
 	var c snoop.Cursor
 	var part []MDBEntry
@@ -274,18 +273,18 @@ type MDBFlush struct {
 	Permanent *bool      // an IP group of the host is not permanent, a MAC group is
 }
 
-// FlushMDB deletes many rows at once (`bridge mdb flush`). Errors: EINVAL for a port
-// that has left, for Port and Host together, and for a VLAN above 4094.
+// FlushMDB deletes many rows at once (`bridge mdb flush`). A port that has left has
+// none. Errors: EINVAL for Port and Host together, and for a VLAN above 4094.
 func (b *Bridge) FlushMDB(f MDBFlush) error {
 	return b.onMachine("mdb flush", f.Port, func(cfg *config, m *snoop.Machine, now time.Duration) error {
 		q := snoop.Flush{VID: f.VID, Proto: f.Protocol, Permanent: f.Permanent}
 		switch {
 		case f.Port != nil && f.Host:
 			return &snoop.Refusal{Errno: snoop.EINVAL, Reason: "either a port or the host"}
-		case f.Port != nil && cfg.conf(f.Port) == nil:
-			return &snoop.Refusal{Errno: snoop.EINVAL, Reason: "net device is not a bridge port"}
 		case f.VID != nil && *f.VID > frame.MaxVID:
 			return &snoop.Refusal{Errno: snoop.EINVAL, Reason: "invalid VLAN id"}
+		case f.Port != nil && cfg.conf(f.Port) == nil:
+			return nil
 		case f.Port != nil:
 			q.Port = new(uint16(f.Port.num))
 		case f.Host:

@@ -41,10 +41,6 @@ func (in *Input) multicastRcv(pc *portConf, f *frame.Frame) bool {
 		in.emitAllMade()
 	}
 	in.note(ProbeMulticastRcv, pc.port(), f, heard(p.Kind, err))
-	if err == nil && p.Message() && in.cfg.rules.trimsMessages {
-		f.Data = f.Data[:len(f.Data)-p.Padding]
-		in.views[in.firstView].Data = f.Data
-	}
 	return err == nil
 }
 

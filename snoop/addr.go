@@ -144,3 +144,9 @@ func mix(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a, b)
 	return hi ^ lo
 }
+
+// linkLocal6 reports an IPv6 address of the link, as Linux tells them: groups of that
+// scope are among them.
+func (a Addr) linkLocal6() bool {
+	return a[0] == 0xfe && a[1]&0xc0 == 0x80 || a[0] == 0xff && a[1]&0x0f == 0x02
+}

@@ -77,6 +77,9 @@ func (d *dry) add(key Key) error {
 	if isNew && uint64(len(m.entries)+len(d.entries)) >= uint64(m.hashMax) {
 		return ErrHashFull
 	}
+	if isNew {
+		d.entries[key] = true
+	}
 	if pc != nil && (e == nil || e.find(pc.port, d.in.mac) == nil) && !d.members[key] {
 		more, hosts := uint32(len(d.members)), 0
 		if e != nil {
@@ -86,9 +89,6 @@ func (d *dry) add(key Key) error {
 			return ErrTooManyGroups
 		}
 		d.members[key] = true
-	}
-	if isNew {
-		d.entries[key] = true
 	}
 	return nil
 }

@@ -85,8 +85,8 @@ func (m *Machine) hostEntry(now time.Duration, e *entry) Entry {
 }
 
 // Entries gives the database: the newest group first, in a group the host first, then
-// the ports, those added last first. While snooping is off there is none to be seen.
-// It stops when yield returns false.
+// the ports, those added last first. While snooping is off there is none to be seen,
+// but with Rules.DumpAlways. It stops when yield returns false.
 func (m *Machine) Entries(now time.Duration, yield func(Entry) bool) {
 	for c := (Cursor{}); m.EntriesFrom(now, &c, math.MaxInt, yield); {
 	}
@@ -105,7 +105,7 @@ func (m *Machine) EntriesFrom(now time.Duration, c *Cursor, n int, yield func(En
 	if !c.begun {
 		c.begun, c.at = true, m.newest
 	}
-	if !m.bridge.opts.Snooping {
+	if !m.bridge.opts.Snooping && !m.cfg.Rules.DumpAlways {
 		c.at = nil
 	}
 	// Groups are added in front only, and one that is gone still leads to those behind it.

@@ -23,6 +23,7 @@ const (
 	EEXIST Errno = 17
 	EINVAL Errno = 22
 	ENOSPC Errno = 28
+	ERANGE Errno = 34
 )
 
 // Name is Linux's name of the number.
@@ -40,6 +41,8 @@ func (e Errno) Name() string {
 		return "EINVAL"
 	case ENOSPC:
 		return "ENOSPC"
+	case ERANGE:
+		return "ERANGE"
 	}
 	return "errno"
 }

@@ -269,9 +269,14 @@ func (m *Machine) uncountGroup(p *port, vid frame.VID) {
 
 // deleteMember is br_multicast_del_pg, with all that depends on the member.
 func (m *Machine) deleteMember(now time.Duration, x *member) {
-	if x.gone {
-		return
+	if !x.gone {
+		m.removeMember(now, x)
+		m.dropIfEmpty(x.entry)
 	}
+}
+
+// removeMember is deleteMember, but that the group stays.
+func (m *Machine) removeMember(now time.Duration, x *member) {
 	x.gone = true
 	e := x.entry
 	at := e.index(x)
@@ -297,7 +302,6 @@ func (m *Machine) deleteMember(now time.Duration, x *member) {
 	} else {
 		m.withdraw(now, e)
 	}
-	m.dropIfEmpty(e)
 }
 
 // setHost makes the host join or leave a group (br_multicast_host_join,

@@ -15,6 +15,10 @@ import (
 type Rules struct {
 	Sources   bool // requests may replace entries, and give filter mode, sources and protocol [6.3]
 	MaxGroups bool // ports and their VLANs have a limit of groups [6.3]
+
+	// What 6.1 does not and 6.18 does; which release between them began is not known.
+	ReplaceHost bool // a request may replace the host's membership too
+	DumpAlways  bool // the database is shown also while snooping is off
 }
 
 // Config is what a Machine is made with.

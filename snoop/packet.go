@@ -54,8 +54,7 @@ type Packet struct {
 	Delay       time.Duration
 	EthSrc      frame.MAC
 
-	// Padding is the number of bytes behind the IP packet: newer kernels forward
-	// messages without them.
+	// Padding is the number of bytes behind the IP packet, which nobody reads.
 	Padding int
 
 	ignored bool   // a query that Linux passes over

@@ -123,7 +123,7 @@ func (p *Packet) icmp6(b []byte, owed bool) error {
 // query6 reads a query by its length: 24 bytes are MLDv1, from 28 on MLDv2 (RFC
 // 3810, section 8.1). Linux passes over one of MLDv1 that leaves no time to answer.
 func (p *Packet) query6(b []byte) error {
-	if p.Src[0] != 0xfe || p.Src[1]&0xc0 != 0x80 {
+	if !p.Src.linkLocal6() {
 		return BadQuery
 	}
 	if len(b) != 24 && len(b) < 28 {

@@ -33,7 +33,8 @@ type joining struct {
 
 // join makes a port, or the host, a member of a group, unless it is one
 // (__br_multicast_add_group). The member is nil where the host joined, or where the
-// context does not count.
+// context does not count. As in Linux a new group stays, with nobody in it, where its
+// member cannot be made: it counts in the table, and who leaves it is asked about.
 func (m *Machine) join(now time.Duration, c *context, pc *portContext, key Key, how joining) (*member, error) {
 	if !m.usable(pc) {
 		return nil, nil
@@ -52,7 +53,7 @@ func (m *Machine) join(now time.Duration, c *context, pc *portContext, key Key, 
 			port: pc.port, mac: how.mac, exclude: how.exclude, blocked: how.blocked, starExcl: how.starExcl, proto: ProtoKernel,
 		})
 		if err != nil {
-			m.dropIfEmpty(e)
+			e.touch(m)
 			return nil, err
 		}
 		if how.refresh {
@@ -294,8 +295,11 @@ func (t *told) toIn() bool {
 			t.send++
 		}
 	}
+	exclude := t.x.exclude
 	changed := t.each(func(s *source) {
-		if s.send {
+		// Linux counts down for each mention, so a record that names a source twice may
+		// keep it from asking for another.
+		if !exclude || s.timer.pending() {
 			s.send = false
 			t.send--
 		}
@@ -303,7 +307,7 @@ func (t *told) toIn() bool {
 	}, func(s *source) { t.arm(s, t.gmi()) })
 	changed = t.track() || changed
 	m := t.m
-	if t.send > 0 {
+	if t.send != 0 {
 		m.askForSources(t.now, t.c, t.pc, t.x)
 	}
 	if t.x.exclude {

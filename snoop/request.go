@@ -22,8 +22,7 @@ type Request struct {
 	Proto   uint8      // 0 is ProtoStatic
 }
 
-// valid is what is refused without a look at the bridge (rtnl_validate_mdb_entry,
-// br_mdb_config_init).
+// valid is what is refused without a look at the bridge (rtnl_validate_mdb_entry).
 func (r *Request) valid(rules Rules) error {
 	k := &r.Key
 	switch {
@@ -33,8 +32,6 @@ func (r *Request) valid(rules Rules) error {
 		return refusal(EINVAL, "IPv4 entry group address is not multicast")
 	case k.Family == IPv4 && k.Group.unsnooped(IPv4):
 		return refusal(EINVAL, "IPv4 entry group address is local multicast")
-	case k.Family == IPv6 && k.Group.isZero():
-		return refusal(EINVAL, "IPv6 entry group address is zero")
 	case k.Family == IPv6 && k.Group.unsnooped(IPv6):
 		return refusal(EINVAL, "IPv6 entry group address is link-local all nodes")
 	case k.VID > 4094:
@@ -46,13 +43,15 @@ func (r *Request) valid(rules Rules) error {
 	case !rules.Sources && (r.Mode != ModeNone || len(r.Sources) > 0 || r.Proto != 0):
 		return refusal(EINVAL, "Unknown attribute type")
 	}
-	return r.validSources()
+	return nil
 }
 
 // validSources is br_mdb_config_attrs_init.
 func (r *Request) validSources() error {
 	k := &r.Key
 	switch {
+	case r.Proto != 0 && r.Proto < ProtoStatic:
+		return refusal(ERANGE, "Protocols below RTPROT_STATIC are the kernel's")
 	case r.Mode > ModeExclude:
 		return refusal(EINVAL, "Invalid filter mode")
 	case r.Mode != ModeNone && r.Port == 0:
@@ -72,12 +71,9 @@ func (r *Request) validSources() error {
 	case r.Proto != 0 && r.Port == 0:
 		return refusal(EINVAL, "Protocol cannot be set for host groups")
 	}
-	for i, s := range r.Sources {
+	for _, s := range r.Sources {
 		if s.isZero() || s.multicast(k.Family) {
 			return refusal(EINVAL, k.Family.String()+" invalid source address")
-		}
-		if slices.Contains(r.Sources[:i], s) {
-			return refusal(EEXIST, "Source entry already exists")
 		}
 	}
 	return nil
@@ -96,7 +92,7 @@ func (m *Machine) find(r *Request) (*port, error) {
 	case r.Port != 0 && p == nil:
 		return nil, refusal(EINVAL, "Net device is not a bridge port")
 	default:
-		return p, nil
+		return p, r.validSources()
 	}
 }
 
@@ -181,7 +177,7 @@ func (m *Machine) addHost(now time.Duration, c *context, r *Request) error {
 	switch {
 	case err != nil:
 		return err
-	case e.host:
+	case e.host && !(r.Replace && m.cfg.Rules.ReplaceHost):
 		return refusal(EEXIST, "Group is already joined by host")
 	}
 	m.hostJoin(now, c, e)
@@ -198,7 +194,8 @@ type adding struct {
 }
 
 // put finds the port's member of a group or makes it. isNew is false where it was
-// there and may be replaced.
+// there and may be replaced. As in Linux a new group stays, with nobody in it, where its
+// member cannot be made.
 func (a *adding) put(key Key, x member) (y *member, isNew bool, err error) {
 	m := a.m
 	e, err := m.groupFor(key)
@@ -213,7 +210,7 @@ func (a *adding) put(key Key, x member) (y *member, isNew bool, err error) {
 	}
 	x.port, x.mac, x.permanent, x.proto = a.p, frame.Broadcast, a.r.Permanent, a.r.Proto
 	if y, err = m.addMember(e, x); err != nil {
-		m.dropIfEmpty(e)
+		e.touch(m)
 		return nil, false, refusal(ENOMEM, a.full())
 	}
 	return y, true, nil
@@ -278,7 +275,7 @@ func (a *adding) star() error {
 	}
 	if err := a.sources(x, exclude); err != nil {
 		if isNew {
-			m.deleteMember(a.now, x)
+			m.removeMember(a.now, x)
 		}
 		return err
 	}
@@ -340,7 +337,10 @@ func (a *adding) sources(x *member, exclude bool) (err error) {
 func (a *adding) source(x *member, addr Addr, exclude bool) error {
 	m := a.m
 	s := x.source(addr)
-	if s == nil {
+	switch {
+	case s != nil && !a.r.Replace:
+		return refusal(EEXIST, "Source entry already exists") // it is named twice
+	case s == nil:
 		if s = x.addSource(addr); s == nil {
 			return refusal(ENOSPC, "Failed to add new source entry")
 		}

@@ -153,26 +153,30 @@ type Target struct {
 type Targets struct {
 	members     []Member
 	routers     []PortRef
+	held        PortRef // a router's port whose copy comes behind those for hosts; Port 0: none
 	skipInclude bool
 }
 
 // Next gives the next copy; ok is false after the last. A port gets one copy,
 // however many reasons there are, or one a host if it converts to unicast. A port
 // with a router gets the frame as it is (br_multicast_flood); it takes the place of
-// the first host's copy there.
+// the first host's copy there, and comes behind those for the others.
 func (t *Targets) Next() (to Target, ok bool) {
-	for len(t.members) > 0 || len(t.routers) > 0 {
+	for len(t.members) > 0 || len(t.routers) > 0 || t.held.Port != 0 {
 		var m *Member
 		if len(t.members) > 0 {
 			m = &t.members[0]
 		}
+		if t.held.Port != 0 && (m == nil || m.Rank != t.held.Rank) {
+			to.Port, t.held.Port = t.held.Port, 0
+			return to, true
+		}
 		if len(t.routers) > 0 && (m == nil || m.Rank <= t.routers[0].Rank) {
-			to.Port = t.routers[0].Port
 			if m != nil && m.Rank == t.routers[0].Rank {
 				t.members = t.members[1:]
 			}
-			t.routers = t.routers[1:]
-			return to, true
+			t.held, t.routers = t.routers[0], t.routers[1:]
+			continue
 		}
 		t.members = t.members[1:]
 		switch {

@@ -96,6 +96,7 @@ var portAttrs = []attr{
 }
 
 var portTells = []attr{
+	{"mcast_n_groups", unix.IFLA_BRPORT_MCAST_N_GROUPS, u32},
 	{"designated_root", unix.IFLA_BRPORT_ROOT_ID, bridgeID},
 	{"designated_bridge", unix.IFLA_BRPORT_BRIDGE_ID, bridgeID},
 	{"designated_port", unix.IFLA_BRPORT_DESIGNATED_PORT, u16},

@@ -28,6 +28,7 @@ func (l *lab) build(s *replay.Scenario) error {
 			delete(rest, name)
 		}
 	}
+	delete(rest, "mcast_querier") // begins to ask, which finish has it do
 	for _, attrs := range []replay.Attrs{first, rest} {
 		if err := l.changeBridge(attrs); err != nil {
 			return fmt.Errorf("settings of %s: %w", hostName, err)
@@ -68,7 +69,11 @@ func different(want, has replay.Attrs) replay.Attrs {
 	return d
 }
 
-// addPort adds a port with its flags, but for the state and the backup port.
+// last are settings that need the device up, or other ports: a port that is down is no
+// router for a time.
+var last = []string{"backup_port", "mcast_router", "state"}
+
+// addPort adds a port with its flags, but for the last.
 func (l *lab) addPort(p *replay.Port) error {
 	t := l.tap(p.Name)
 	if err := l.setAddress(t.index, p.Address); err != nil {
@@ -85,8 +90,9 @@ func (l *lab) addPort(p *replay.Port) error {
 		return err
 	}
 	flags := different(p.Flags, has)
-	delete(flags, "state")
-	delete(flags, "backup_port")
+	for _, name := range last {
+		delete(flags, name)
+	}
 	if len(flags) > 0 {
 		if err := l.setPort(t.index, flags); err != nil {
 			return err
@@ -149,30 +155,47 @@ func (l *lab) finish(s *replay.Scenario) error {
 			return fmt.Errorf("link of %s: %w", p.Name, err)
 		}
 	}
+	// A querier that begins while all ports are up asks once at each.
+	if v, ok := s.Bridge["mcast_querier"]; ok {
+		if err := l.changeBridge(replay.Attrs{"mcast_querier": v}); err != nil {
+			return fmt.Errorf("mcast_querier: %w", err)
+		}
+		if err := l.wait(); err != nil {
+			return err
+		}
+	}
+	if err := l.setLast(s); err != nil {
+		return err
+	}
+	if err := l.settleBridge(); err != nil {
+		return err
+	}
+	if err := l.wait(); err != nil {
+		return err
+	}
+	_, err := l.collect()
+	return err
+}
+
+// setLast sets what is last of the ports.
+func (l *lab) setLast(s *replay.Scenario) error {
 	for _, p := range s.Ports {
 		t := l.tap(p.Name)
 		has, err := l.portTable(t)
 		if err != nil {
 			return err
 		}
-		rest := replay.Attrs{}
-		if v, ok := p.Flags["state"]; ok && has["state"] != v {
-			rest["state"] = v
-		}
-		if v := p.Flags["backup_port"]; v.Word != "" {
-			rest["backup_port"] = v
-		}
-		if len(rest) > 0 {
-			if err := l.setPort(t.index, rest); err != nil {
-				return fmt.Errorf("settings of %s: %w", p.Name, err)
+		for _, name := range last {
+			v, ok := p.Flags[name]
+			if !ok || has[name] == v {
+				continue
+			}
+			if err := l.setPort(t.index, replay.Attrs{name: v}); err != nil {
+				return fmt.Errorf("%s of %s: %w", name, p.Name, err)
 			}
 		}
 	}
-	if err := l.settleBridge(); err != nil {
-		return err
-	}
-	_, err := l.collect()
-	return err
+	return nil
 }
 
 // settleBridge waits until the kernel has seen to the carrier of br0, which it has

@@ -130,12 +130,13 @@ const (
 	vlandbDumpStats = 1
 	vlandbEntry     = 1
 
-	entryInfo          = 1
-	entryRange         = 2
-	entryState         = 3
-	entryStats         = 5
-	entryMcastRouter   = 6
-	entryNeighSuppress = 9
+	entryInfo           = 1
+	entryRange          = 2
+	entryState          = 3
+	entryStats          = 5
+	entryMcastRouter    = 6
+	entryMcastMaxGroups = 8
+	entryNeighSuppress  = 9
 
 	vlanInfoPVID     = 1 << 1
 	vlanInfoUntagged = 1 << 2

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -58,6 +59,7 @@ func Open() (*Kernel, error) {
 	k.Features.Port["backup_port"] = true // told only while there is one
 	_, err = os.Stat(addrGenMode)
 	k.Features.IPv6 = err == nil
+	k.Features.MDBFlush = l.mdbFlush(new(replay.Step)) == nil
 	return k, nil
 }
 
@@ -70,11 +72,15 @@ type lab struct {
 	host *host
 	buf  []byte
 	off  map[string]bool // devices without carrier
+
+	snoops bool // the scenario has snooping: timers that are due are waited for
+	pause  *pause
+	begun  time.Time
 }
 
 // newLab makes a namespace with br0, without ports, and devices for ports.
 func newLab(ipv6 bool, ports []string) (l *lab, err error) {
-	l = &lab{buf: make([]byte, maxFrame), off: map[string]bool{}}
+	l = &lab{buf: make([]byte, maxFrame), off: map[string]bool{}, begun: time.Now()}
 	if l.ns, err = netns.New(ipv6); err != nil {
 		return nil, err
 	}
@@ -98,8 +104,19 @@ func silence(ipv6 bool) error {
 	return os.WriteFile(addrGenMode, []byte(none), 0)
 }
 
+// quiet are switches of the namespace that are turned off. Packet filters are no part
+// of a bridge; br_netfilter hooks them in where it is loaded. And a bridge that snoops
+// has its own device join the group of all snoopers, which the host would report.
+var quiet = []string{
+	"/proc/sys/net/bridge/bridge-nf-call-iptables", "/proc/sys/net/bridge/bridge-nf-call-ip6tables",
+	"/proc/sys/net/bridge/bridge-nf-call-arptables", "/proc/sys/net/ipv4/igmp_link_local_mcast_reports",
+}
+
 func (l *lab) open(ports []string) (err error) {
 	if l.nl, err = rtnl.Open(); err != nil {
+		return err
+	}
+	if l.pause, err = openPause(); err != nil {
 		return err
 	}
 	for _, name := range ports {
@@ -120,11 +137,8 @@ func (l *lab) open(ports []string) (err error) {
 		return err
 	}
 	l.br = dev.index
-	// Packet filters are no part of a bridge; br_netfilter hooks them in where it is
-	// loaded.
-	for _, name := range []string{"iptables", "ip6tables", "arptables"} {
-		err := os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-"+name, []byte("0"), 0)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+	for _, name := range quiet {
+		if err := os.WriteFile(name, []byte("0"), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
@@ -141,6 +155,9 @@ func (l *lab) close() {
 	}
 	if l.nl != nil {
 		l.nl.Close()
+	}
+	if l.pause != nil {
+		l.pause.close()
 	}
 	l.ns.Close()
 }

@@ -25,7 +25,7 @@ const hostName = "br0"
 // MaxWait is the longest wait step, and the longest sum of them, in milliseconds,
 // that runs live: timers of longer times are the recordings' business, whose kernel
 // had a virtual clock.
-const MaxWait = 50
+const MaxWait = 200
 
 // Features is what a kernel's bridge has.
 type Features struct {
@@ -33,6 +33,8 @@ type Features struct {
 	Bridge  map[string]bool // settings of a bridge, by their recorded names
 	Port    map[string]bool // settings of a port
 	IPv6    bool            // the host has it
+
+	MDBFlush bool // many entries of the multicast database can be deleted at once
 }
 
 // VLANs reports whether the kernel has VLAN filtering. One without tells that
@@ -44,7 +46,14 @@ func (f *Features) MST() bool { return f.VLANs() && f.Bridge["mst_enabled"] }
 
 // notLive are the settings whose effects depend on timers, so that a scenario that
 // turns them on is left out.
-var notLive = []string{"stp_state", "mcast_snooping"}
+var notLive = []string{"stp_state"}
+
+// snoops reports a scenario with multicast snooping, at its start or later.
+func snoops(s *replay.Scenario) bool {
+	return s.Bridge["mcast_snooping"].Num != 0 || slices.ContainsFunc(s.Steps, func(t replay.Step) bool {
+		return t.Op == "set-bridge" && t.Attrs["mcast_snooping"].Num != 0
+	})
+}
 
 // LeftOut names the reason why s cannot be compared on such a kernel: the first
 // thing that it needs and the kernel lacks, or what depends on time; "" if s can.
@@ -60,17 +69,18 @@ func (f *Features) LeftOut(s *replay.Scenario) string {
 	if !f.VLANs() && s.Bridge["vlan_filtering"].Num != 0 {
 		return "vlan_filtering"
 	}
-	if !f.IPv6 && s.Bridge["ipv6"].Num != 0 {
+	// A host with IPv6 reports the group of all snoopers, which its bridge joins.
+	if s.Bridge["ipv6"].Num != 0 && (!f.IPv6 || snoops(s)) {
 		return "ipv6"
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Bridge)) {
-		if name != "ipv6" && isSet(s.Bridge[name]) && f.lacksBridge(name) && !dormant(name) {
+		if name != "ipv6" && isSet(s.Bridge[name]) && f.lacksBridge(name) && !dormant(name, s) {
 			return name
 		}
 	}
 	for _, p := range s.Ports {
 		for _, name := range slices.Sorted(maps.Keys(p.Flags)) {
-			if isSet(p.Flags[name]) && !f.Port[name] && !dormant(name) {
+			if isSet(p.Flags[name]) && !f.Port[name] && !dormant(name, s) {
 				return name
 			}
 		}
@@ -113,13 +123,13 @@ func (f *Features) lacksBridge(name string) bool {
 
 // dormant: VLAN settings do nothing while vlan_filtering is off, multicast settings
 // while mcast_snooping is, so a kernel without them does the same.
-func dormant(name string) bool {
-	return strings.HasPrefix(name, "vlan_") || strings.HasPrefix(name, "mcast_")
+func dormant(name string, s *replay.Scenario) bool {
+	return strings.HasPrefix(name, "vlan_") || strings.HasPrefix(name, "mcast_") && !snoops(s)
 }
 
 func (f *Features) lacksStep(t *replay.Step) string {
 	switch {
-	case strings.HasPrefix(t.Op, "mdb-"):
+	case strings.HasPrefix(t.Op, "mdb-") && !f.Bridge["mcast_snooping"], t.Op == "mdb-flush" && !f.MDBFlush:
 		return t.Op
 	case f.skips(t):
 		return ""
@@ -138,17 +148,19 @@ func (f *Features) lacksStep(t *replay.Step) string {
 			return name
 		case t.Op == "vlan-set" && name == "neigh_suppress" && !f.Port["neigh_vlan_suppress"]:
 			return "neigh_vlan_suppress"
+		case t.Op == "vlan-set" && name == "mcast_max_groups" && !f.Port[name]:
+			return name
 		}
 	}
 	return ""
 }
 
 // skips: a dump of what the kernel has not got is left out of a scenario that runs
-// otherwise, and so is one of what no step that runs live changes.
+// otherwise.
 func (f *Features) skips(t *replay.Step) bool {
 	switch t.Op {
 	case "dump-mdb":
-		return true
+		return !f.Bridge["mcast_snooping"]
 	case "dump-mst":
 		return !f.MST()
 	case "dump-vlan", "dump-vlan-global":

@@ -14,7 +14,7 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 // What a kernel has not got, and what depends on time, is named.
 func TestLeftOut(t *testing.T) {
 	plain := &Features{
-		Bridge: map[string]bool{"group_fwd_mask": true, "ageing_time": true, "mst_enabled": true},
+		Bridge: map[string]bool{"group_fwd_mask": true, "ageing_time": true, "mst_enabled": true, "mcast_snooping": true},
 		Port:   map[string]bool{"hairpin": true},
 	}
 	vlans := &Features{Bridge: map[string]bool{"vlan_protocol": true, "vlan_filtering": true}, Port: map[string]bool{}}
@@ -38,7 +38,7 @@ func TestLeftOut(t *testing.T) {
 		"port lacks":    {plain, replay.Scenario{Ports: []replay.Port{{Flags: replay.Attrs{"mab": one}}}}, "mab"},
 		"stp":           {plain, replay.Scenario{Bridge: replay.Attrs{"stp_state": one}}, "stp_state"},
 		"stp later":     {plain, replay.Scenario{Steps: []replay.Step{{Op: "set-bridge", Attrs: replay.Attrs{"stp_state": one}}}}, "stp_state"},
-		"wait":          {plain, replay.Scenario{Steps: []replay.Step{{Op: "wait", MS: 30}, {Op: "wait", MS: 30}}}, "wait"},
+		"wait":          {plain, replay.Scenario{Steps: []replay.Step{{Op: "wait", MS: 150}, {Op: "wait", MS: 60}}}, "wait"},
 		"short wait":    {plain, replay.Scenario{Steps: []replay.Step{{Op: "wait", MS: 50}}}, ""},
 		"ageing":        {plain, replay.Scenario{Bridge: replay.Attrs{"ageing_time": {}}}, "ageing_time"},
 		"ageing later":  {plain, replay.Scenario{Steps: []replay.Step{{Op: "set-bridge", Attrs: replay.Attrs{"ageing_time": one}}}}, "ageing_time"},
@@ -49,6 +49,11 @@ func TestLeftOut(t *testing.T) {
 		"ipv6":          {plain, replay.Scenario{Bridge: replay.Attrs{"ipv6": one}}, "ipv6"},
 		"vlan suppress": {vlans, replay.Scenario{Steps: []replay.Step{{Op: "vlan-set", Attrs: replay.Attrs{"neigh_suppress": one}}}}, "neigh_vlan_suppress"},
 		"mdb":           {vlans, replay.Scenario{Steps: []replay.Step{{Op: "mdb-add"}}}, "mdb-add"},
+		"mdb has":       {plain, replay.Scenario{Steps: []replay.Step{{Op: "mdb-add"}}}, ""},
+		"mdb flush":     {plain, replay.Scenario{Steps: []replay.Step{{Op: "mdb-flush"}}}, "mdb-flush"},
+		"snooping":      {plain, replay.Scenario{Bridge: replay.Attrs{"mcast_snooping": one}}, ""},
+		"querier":       {plain, replay.Scenario{Bridge: replay.Attrs{"mcast_snooping": one, "mcast_querier": one}}, "mcast_querier"},
+		"snooping IPv6": {&Features{IPv6: true}, replay.Scenario{Bridge: replay.Attrs{"ipv6": one}, Steps: []replay.Step{{Op: "set-bridge", Attrs: replay.Attrs{"mcast_snooping": one}}}}, "ipv6"},
 		"port step":     {plain, replay.Scenario{Steps: []replay.Step{{Op: "set-port", Attrs: replay.Attrs{"mab": one}}}}, "mab"},
 	} {
 		assert.Equal(t, c.want, c.f.LeftOut(&c.s), name)

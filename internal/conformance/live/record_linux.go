@@ -28,18 +28,26 @@ func (k *Kernel) Record(s *replay.Scenario) (*replay.Scenario, error) {
 		return nil, err
 	}
 	defer l.close()
-	if err := l.build(c); err != nil {
+	if err := pinned(func() error { return l.record(c) }); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Name, err)
 	}
+	return c, nil
+}
+
+func (l *lab) record(c *replay.Scenario) error {
+	l.snoops = snoops(c)
+	if err := l.build(c); err != nil {
+		return err
+	}
 	if err := l.begin(c); err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Name, err)
+		return err
 	}
 	for i := range c.Steps {
 		if err := l.step(&c.Steps[i]); err != nil {
-			return nil, fmt.Errorf("%s: steps[%d] %s: %w", c.Name, i, c.Steps[i].Op, err)
+			return fmt.Errorf("steps[%d] %s: %w", i, c.Steps[i].Op, err)
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // begin writes down the state before the first step. Settings that the kernel has

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -48,6 +49,11 @@ func (l *lab) step(t *replay.Step) error {
 		t.Err = errnoName(no)
 	case err != nil:
 		return err
+	}
+	if unsettled(t) {
+		if err := l.wait(); err != nil {
+			return err
+		}
 	}
 	out, err := l.collect()
 	if err != nil {
@@ -115,6 +121,12 @@ func (l *lab) perform(t *replay.Step) (err error) {
 		return l.fdbFlush(t.Port)
 	case "fdb-flush-bulk":
 		return l.fdbFlushBulk(t)
+	case "mdb-add":
+		return l.mdbRequest(unix.RTM_NEWMDB, fdbModes[cmp.Or(t.Mode, "add")], t)
+	case "mdb-del":
+		return l.mdbRequest(unix.RTM_DELMDB, 0, t)
+	case "mdb-flush":
+		return l.mdbFlush(t)
 	case "neigh-add", "neigh-del":
 		return l.neighbour(t)
 	case "link-up", "link-down":
@@ -140,6 +152,10 @@ func (l *lab) dump(t *replay.Step) (err error) {
 		t.VLANTable, err = l.vlanTable()
 	case "dump-vlan-global":
 		t.VLANGlobal, err = l.vlanGlobals()
+		t.Late = l.late()
+	case "dump-mdb":
+		t.MDB, t.RouterPorts, err = l.mdb()
+		t.Late = l.late()
 	case "dump-mst":
 		t.MSTTable, err = l.mstTable()
 	case "dump-port":
@@ -156,6 +172,10 @@ func (l *lab) dump(t *replay.Step) (err error) {
 	}
 	return nil
 }
+
+// late is how long the scenario has run, in whole seconds, of which its waits are a small
+// part.
+func (l *lab) late() int { return 1 + int(time.Since(l.begun)/time.Second) }
 
 // errNotHere marks an operation that does not run live; LeftOut names it.
 var errNotHere = errors.New("no live bridge does that here")
@@ -275,6 +295,9 @@ func (l *lab) vlanSet(t *replay.Step) error {
 		}
 		if v, ok := t.Attrs["mcast_router"]; ok {
 			m.U8(entryMcastRouter, uint8(v.Num))
+		}
+		if v, ok := t.Attrs["mcast_max_groups"]; ok {
+			m.U32(entryMcastMaxGroups, uint32(v.Num))
 		}
 		if v, ok := t.Attrs["neigh_suppress"]; ok {
 			m.U8(entryNeighSuppress, uint8(v.Num))

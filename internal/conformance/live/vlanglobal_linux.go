@@ -2,7 +2,6 @@ package live
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -12,8 +11,7 @@ import (
 )
 
 // Attributes of global VLAN options (linux/if_bridge.h): BRIDGE_VLANDB_GLOBAL_OPTIONS,
-// in it BRIDGE_VLANDB_GOPTS_*, and MDBA_ROUTER_PORT with MDBA_ROUTER_PATTR_TYPE in its
-// list of ports.
+// in it BRIDGE_VLANDB_GOPTS_*.
 const (
 	vlandbDumpGlobal = 1 << 1
 	vlandbGlobal     = 2
@@ -22,9 +20,6 @@ const (
 	globalRange   = 2
 	globalRouters = 16
 	globalQuerier = 17
-
-	routerPort     = 1
-	routerPortType = 2
 )
 
 // globalAttrs are the options of a VLAN.
@@ -61,27 +56,23 @@ func (l *lab) globalSet(t *replay.Step) error {
 // vlanGlobals is the options of all VLANs, ascending.
 func (l *lab) vlanGlobals() ([]replay.GlobalVLAN, error) {
 	all := []replay.GlobalVLAN{}
-	var failed error
 	m := rtnl.New(unix.RTM_GETVLAN, 0, vlanMsg(l.br)).U32(vlandbDumpFlags, vlandbDumpGlobal)
 	err := l.nl.Dump(m, func(b []byte) {
 		if len(b) < 8 || int32(rtnl.Num(b[4:8])) != l.br {
 			return
 		}
 		for kind, v := range rtnl.Attrs(b[8:]) {
-			if kind != vlandbGlobal {
-				continue
+			if kind == vlandbGlobal {
+				all = append(all, l.globalEntries(v)...)
 			}
-			some, err := l.globalEntries(v)
-			all, failed = append(all, some...), cmp.Or(failed, err)
 		}
 	})
 	slices.SortFunc(all, func(a, b replay.GlobalVLAN) int { return cmp.Compare(a.VID, b.VID) })
-	return all, cmp.Or(err, failed)
+	return all, err
 }
 
-// globalEntries reads one entry, which may stand for a range. Who the querier is
-// depends on time.
-func (l *lab) globalEntries(b []byte) (list []replay.GlobalVLAN, err error) {
+// globalEntries reads one entry, which may stand for a range.
+func (l *lab) globalEntries(b []byte) (list []replay.GlobalVLAN) {
 	e := replay.GlobalVLAN{Options: replay.Attrs{}}
 	last := uint16(0)
 	for kind, v := range rtnl.Attrs(b) {
@@ -91,33 +82,19 @@ func (l *lab) globalEntries(b []byte) (list []replay.GlobalVLAN, err error) {
 		case globalRange:
 			last = uint16(rtnl.Num(v))
 		case globalRouters:
-			e.RouterPorts = l.routerPorts(v)
+			for kind, v := range rtnl.Attrs(v) {
+				if kind == mdbaRouters {
+					e.RouterPorts = l.routerPorts(v)
+				}
+			}
 		case globalQuerier:
-			return nil, fmt.Errorf("a querier in VLAN %d: %w", e.VID, errNotHere)
+			e.Querier = l.querier(v)
 		}
 	}
 	decode(b, e.Options, l.name, globalAttrs)
 	for vid, end := int(e.VID), int(max(last, e.VID)); vid <= end; vid++ {
 		e.VID = uint16(vid)
 		list = append(list, e)
-	}
-	return list, nil
-}
-
-// routerPorts reads where routers are, without the timers.
-func (l *lab) routerPorts(b []byte) (list []replay.RouterPort) {
-	types := []string{"disabled", "auto", "permanent", "temp"}
-	for kind, v := range rtnl.Attrs(b) {
-		if kind != routerPort || len(v) < 4 {
-			continue
-		}
-		p := replay.RouterPort{Port: l.name(int32(rtnl.Num(v[:4])))}
-		for kind, v := range rtnl.Attrs(v[4:]) {
-			if n := rtnl.Num(v); kind == routerPortType && n < uint64(len(types)) {
-				p.Type = types[n]
-			}
-		}
-		list = append(list, p)
 	}
 	return list
 }

@@ -196,19 +196,7 @@ func (g *generator) state() string {
 
 // globalValues are the global options of a VLAN.
 var globalValues = map[string]setting{
-	"msti":                          {free: func(g *generator) replay.Value { return num(int64(pick(g, 0, g.instance(), g.instance()))) }},
-	"mcast_snooping":                onOff,
-	"mcast_querier":                 onOff,
-	"mcast_igmp_version":            numbers(2, 3).or(numbers(1, 4)),
-	"mcast_mld_version":             numbers(1, 2).or(numbers(0, 3)),
-	"mcast_last_member_count":       numbers(1, 2, 5),
-	"mcast_startup_query_count":     numbers(1, 2, 5),
-	"mcast_last_member_interval":    numbers(100, 200),
-	"mcast_membership_interval":     numbers(26000, 30000),
-	"mcast_querier_interval":        numbers(25500, 30000),
-	"mcast_query_interval":          numbers(12500, 6000),
-	"mcast_query_response_interval": numbers(1000, 500),
-	"mcast_startup_query_interval":  numbers(3124, 1000),
+	"msti": {free: func(g *generator) replay.Value { return num(int64(pick(g, 0, g.instance(), g.instance()))) }},
 }
 
 // vlanGlobalSet is half about instances, if there can be any.
@@ -216,7 +204,7 @@ func (g *generator) vlanGlobalSet() replay.Step {
 	t := replay.Step{Op: "vlan-global-set"}
 	t.VID, t.VIDEnd = g.span()
 	name := globalNames[g.IntN(len(globalNames))]
-	if g.chance(50) {
+	if g.chance(50) && !g.mcast {
 		name = "msti"
 	}
 	if name == "msti" && !g.opt.mst() || g.opt.without(name) {

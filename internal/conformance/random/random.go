@@ -30,6 +30,13 @@ var kinds = []kind{
 	{"inject", 60, (*generator).inject},
 	{"set-port", 9, (*generator).setPort},
 	{"set-bridge", 5, (*generator).setBridge},
+	{"report", 25, (*generator).report},
+	{"stream", 20, (*generator).stream},
+	{"query", 5, (*generator).query},
+	{"router", 3, (*generator).router},
+	{"mdb-add", 10, (*generator).mdbAdd},
+	{"mdb-del", 4, (*generator).mdbDel},
+	{"mdb-flush", 1, (*generator).mdbFlush},
 	{"fdb-add", 8, (*generator).fdbAdd},
 	{"fdb-del", 3, (*generator).fdbDel},
 	{"fdb-flush", 1, (*generator).fdbFlush},
@@ -73,6 +80,7 @@ func Everything() live.Features {
 	for name := range portValues {
 		f.Port[name] = true
 	}
+	f.MDBFlush = true
 	return f
 }
 
@@ -96,18 +104,21 @@ type generator struct {
 	s       *replay.Scenario
 	outside map[string]bool // ports that have left
 	noWire  map[string]bool // ports without carrier
+	mcast   bool            // the bridge snoops at the start
 	begun   bool            // the bridge is described, the steps follow
+	then    []replay.Step   // what has to follow the step that is being made
 	frames  int
 	waited  int64
 }
 
-// Scenario makes the scenario of a seed: 2 to 5 ports and 20 to 80 steps, of which
+// Scenario makes the scenario of a seed: 2 to 5 ports and 20 to some 80 steps, of which
 // the last dump every table.
 func Scenario(seed uint64, opt *Options) *replay.Scenario {
 	g := &generator{
 		Rand: rand.New(rand.NewPCG(seed, 0x62726964)), opt: opt,
 		outside: map[string]bool{}, noWire: map[string]bool{},
 	}
+	g.mcast = opt.mcast() && g.chance(45)
 	g.s = &replay.Scenario{
 		Name: fmt.Sprintf("random-%d", seed), Family: "random", Origin: "random", Seed: int64(seed),
 		Kernel: opt.Features.Release, Bridge: g.bridge(), SelfVLANs: []replay.VLAN{},
@@ -129,7 +140,10 @@ func Scenario(seed uint64, opt *Options) *replay.Scenario {
 		total += g.weight(k)
 	}
 	last := g.dumps()
-	for range 20 + g.IntN(61) - len(last) {
+	count := 20 + g.IntN(61) - len(last)
+	for g.slowVLANs(vids...); len(g.s.Steps) < count; {
+		g.s.Steps = append(g.s.Steps, g.then...)
+		g.then = nil
 		n := g.IntN(total)
 		for _, k := range kinds {
 			if n -= g.weight(k); n < 0 {
@@ -138,7 +152,7 @@ func Scenario(seed uint64, opt *Options) *replay.Scenario {
 			}
 		}
 	}
-	g.s.Steps = append(g.s.Steps, last...)
+	g.s.Steps = append(append(g.s.Steps, g.then...), last...)
 	return g.s
 }
 
@@ -148,6 +162,10 @@ func (g *generator) weight(k kind) int {
 		return 0
 	case k.name == "mst-set" && g.s.Bridge["mst_enabled"].Num != 0:
 		return 4 * k.weight
+	case slices.Contains(mcastKinds, k.name):
+		return g.mcastWeight(k)
+	case k.name == "inject" && g.mcast:
+		return k.weight / 3
 	}
 	return k.weight
 }
@@ -204,7 +222,7 @@ func (g *generator) vlans() []replay.VLAN {
 }
 
 // bridgeDefaults are the settings of a new bridge, but for multicast snooping, which
-// is off.
+// is off, and whose times are long.
 var bridgeDefaults = replay.Attrs{
 	"address": word("02:00:00:00:0b:00"), "mtu": num(1500), "up": num(1), "promisc": num(0), "ipv6": num(0),
 	"ageing_time": num(30000), "forward_delay": num(1500), "hello_time": num(200), "max_age": num(2000),
@@ -214,9 +232,11 @@ var bridgeDefaults = replay.Attrs{
 	"fdb_max_learned": num(0), "mst_enabled": num(0), "mcast_snooping": num(0), "mcast_router": num(1),
 	"mcast_igmp_version": num(2), "mcast_mld_version": num(1), "mcast_hash_max": num(4096),
 	"mcast_last_member_count": num(2), "mcast_startup_query_count": num(2),
-	"mcast_last_member_interval": num(100), "mcast_membership_interval": num(26000),
+	"mcast_last_member_interval": num(6000), "mcast_membership_interval": num(26000),
 	"mcast_querier_interval": num(25500), "mcast_query_interval": num(12500),
-	"mcast_query_response_interval": num(1000), "mcast_startup_query_interval": num(3124),
+	"mcast_query_response_interval": num(1000), "mcast_startup_query_interval": num(12500),
+	"mcast_querier": num(0), "mcast_query_use_ifaddr": num(0), "mcast_stats_enabled": num(0),
+	"mcast_vlan_snooping": num(0),
 }
 
 func (g *generator) bridge() replay.Attrs {
@@ -250,7 +270,11 @@ func (g *generator) bridge() replay.Attrs {
 	if g.chance(10) {
 		b["promisc"] = num(1)
 	}
-	if g.opt.Features.IPv6 && g.chance(40) && !g.opt.without("ipv6") {
+	if g.mcast {
+		g.snooping(b)
+	}
+	// A host with IPv6 reports groups that a snooping bridge joins.
+	if g.opt.Features.IPv6 && g.chance(40) && !g.opt.without("ipv6") && !g.mcast {
 		b["ipv6"] = num(1)
 	}
 	for _, name := range []string{"group_fwd_mask", "no_linklocal_learn", "fdb_max_learned", "fdb_local_vlan_0"} {
@@ -282,8 +306,12 @@ func (g *generator) port(n int) replay.Port {
 	if !p.Up {
 		p.Flags["state"] = word("disabled")
 	}
+	often := 8
+	if g.mcast {
+		often = 14
+	}
 	for _, name := range portNames {
-		if g.chance(8) && g.opt.has(g.opt.Features.Port, name) && !slices.Contains(later, name) {
+		if g.chance(often) && g.opt.has(g.opt.Features.Port, name) && !slices.Contains(later, name) {
 			p.Flags[name] = g.value(portValues[name])
 		}
 	}

@@ -34,7 +34,7 @@ func TestScenario(t *testing.T) {
 		assert.NotEqual(t, text(t, s), text(t, Scenario(seed+1000, opt)))
 		assert.Empty(t, opt.Features.LeftOut(s))
 		assert.GreaterOrEqual(t, len(s.Steps), 20)
-		assert.LessOrEqual(t, len(s.Steps), 80)
+		assert.LessOrEqual(t, len(s.Steps), 90)
 		for _, step := range s.Steps {
 			ops[step.Op]++
 			for name := range step.Attrs {
@@ -44,7 +44,7 @@ func TestScenario(t *testing.T) {
 	}
 	for _, op := range []string{
 		"inject", "set-port", "set-bridge", "fdb-add", "fdb-del", "fdb-flush", "fdb-flush-bulk", "vlan-add", "vlan-del",
-		"vlan-set", "vlan-global-set", "mst-set", "neigh-add", "neigh-del", "link-up", "link-down", "carrier", "port-del", "port-add", "wait",
+		"mdb-add", "mdb-del", "mdb-flush", "dump-mdb", "vlan-set", "vlan-global-set", "mst-set", "neigh-add", "neigh-del", "link-up", "link-down", "carrier", "port-del", "port-add", "wait",
 		"dump-fdb", "dump-port", "dump-bridge", "dump-stats", "dump-vlan", "dump-vlan-global", "dump-mst",
 	} {
 		assert.Positive(t, ops[op], op)
@@ -58,7 +58,9 @@ func TestScenario(t *testing.T) {
 	for name := range globalValues {
 		assert.Positive(t, settings["vlan-global-set "+name], name)
 	}
-	assert.Positive(t, settings["vlan-set neigh_suppress"])
+	for _, name := range []string{"neigh_suppress", "mcast_router", "mcast_max_groups"} {
+		assert.Positive(t, settings["vlan-set "+name], name)
+	}
 }
 
 // What a kernel lacks, or nobody wants, does not come.

@@ -69,6 +69,12 @@ var bridgeValues = map[string]setting{
 	"mst_enabled":         onOff,
 	"mtu":                 {free: (*generator).mtu},
 	"promisc":             onOff,
+
+	"mcast_router":           numbers(0, 1, 2).or(numbers(3)),
+	"mcast_hash_max":         numbers(4096, 512, 8, 4, 2, 1, 0),
+	"mcast_query_use_ifaddr": onOff,
+	"mcast_stats_enabled":    onOff,
+	"mcast_vlan_snooping":    onOff,
 }
 
 // portValues are the settings of a port that change in a scenario.
@@ -88,7 +94,7 @@ var portValues = map[string]setting{
 	"locked":         onOff,
 	"mab":            onOff,
 	"group_fwd_mask": numbers(0, 8, 0x4000, 0xfff8).or(numbers(1, 2, 4)),
-	"mcast_router":   numbers(0, 1, 2).or(numbers(4)), // 3 ends by a timer
+	"mcast_router":   numbers(0, 1, 2, 3).or(numbers(4)),
 	"backup_port":    {free: func(g *generator) replay.Value { return word(pick(g, "", "", "p1", "p2", g.anyPort())) }},
 	"address": {free: func(g *generator) replay.Value {
 		return word(pick(g, g.mac(), "02:00:00:00:0b:21", "02:00:00:00:0b:22"))
@@ -98,6 +104,19 @@ var portValues = map[string]setting{
 	"neigh_vlan_suppress": onOff,
 	"proxy_arp":           onOff,
 	"proxy_arp_wifi":      onOff,
+
+	"mcast_to_unicast":      onOff,
+	"mcast_max_groups":      numbers(0, 0, 1, 2, 3),
+	"mcast_eht_hosts_limit": numbers(512, 1, 2).or(numbers(0)),
+}
+
+// Those of snooping that a bridge and a VLAN have in common.
+func init() {
+	maps.Copy(bridgeValues, mcastValues)
+	maps.Copy(globalValues, mcastValues)
+	bridgeNames = slices.Sorted(maps.Keys(bridgeValues))
+	portNames = slices.Sorted(maps.Keys(portValues))
+	globalNames = slices.Sorted(maps.Keys(globalValues))
 }
 
 // mtu is a device's. Below 1280 it would lose IPv6.
@@ -109,17 +128,17 @@ func (g *generator) mtu() replay.Value {
 }
 
 // The names in a fixed order, for chance to pick from.
-var (
-	bridgeNames = slices.Sorted(maps.Keys(bridgeValues))
-	portNames   = slices.Sorted(maps.Keys(portValues))
-	globalNames = slices.Sorted(maps.Keys(globalValues))
-)
+var bridgeNames, portNames, globalNames []string
 
 // ofDevice reports a setting that any network device has.
 func ofDevice(name string) bool { return name == "address" || name == "mtu" || name == "promisc" }
 
 func (g *generator) setBridge() replay.Step {
-	return replay.Step{Op: "set-bridge", Attrs: g.attrs(bridgeNames, bridgeValues, g.opt.Features.Bridge)}
+	t := replay.Step{Op: "set-bridge", Attrs: g.attrs(bridgeNames, bridgeValues, g.opt.Features.Bridge)}
+	if v, ok := t.Attrs["vlan_default_pvid"]; ok {
+		g.slowVLANs(uint16(v.Num))
+	}
+	return t
 }
 
 func (g *generator) setPort() replay.Step {
@@ -134,13 +153,21 @@ func (g *generator) setPort() replay.Step {
 // an order of its own.
 func (g *generator) attrs(names []string, values map[string]setting, known map[string]bool) replay.Attrs {
 	for {
-		name := names[g.IntN(len(names))]
-		if !ofDevice(name) && !known[name] || g.opt.without(name) {
-			continue
+		if name := names[g.IntN(len(names))]; g.may(name, known) {
+			return replay.Attrs{name: g.value(values[name])}
 		}
-		if strings.HasPrefix(name, "vlan_") && !g.opt.vlans() || name == "mst_enabled" && !g.opt.mst() {
-			continue
-		}
-		return replay.Attrs{name: g.value(values[name])}
 	}
+}
+
+// may reports that a setting may be used.
+func (g *generator) may(name string, known map[string]bool) bool {
+	switch {
+	case !ofDevice(name) && !known[name] || g.opt.without(name):
+		return false
+	case name == "mst_enabled":
+		return g.opt.mst()
+	case strings.HasPrefix(name, "vlan_"), name == "mcast_vlan_snooping":
+		return g.opt.vlans() && (g.mcast || !strings.HasPrefix(name, "mcast_"))
+	}
+	return g.mcast || !strings.HasPrefix(name, "mcast_")
 }

@@ -71,6 +71,9 @@ func (k *shrinker) steps() {
 	for n := len(k.best.Steps) / 2; n >= 1; n /= 2 {
 		for end := len(k.best.Steps); end > 0; end -= n {
 			from := max(end-n, 0)
+			if k.best.Steps[from].MS >= mcastWait && from > 0 {
+				from-- // the wait is for what is before it
+			}
 			if end-from < len(k.best.Steps) {
 				k.try(func(c *replay.Scenario) { c.Steps = slices.Delete(c.Steps, from, end) })
 			}

@@ -160,6 +160,9 @@ func (g *generator) span() (vid, end uint16) {
 func (g *generator) vlanAdd() replay.Step {
 	t := replay.Step{Op: "vlan-add", Port: g.device(), PVID: g.chance(30), Untagged: g.chance(40)}
 	t.VID, t.VIDEnd = g.span()
+	for vid := t.VID; vid <= max(t.VID, t.VIDEnd); vid++ {
+		g.slowVLANs(vid)
+	}
 	return t
 }
 
@@ -175,6 +178,10 @@ func (g *generator) vlanSet() replay.Step {
 	t := replay.Step{Op: "vlan-set", Port: g.device(), VID: g.vid()}
 	if name := "neigh_suppress"; g.chance(50) && g.opt.has(g.opt.Features.Port, "neigh_vlan_suppress") && !g.opt.without(name) {
 		t.Attrs = replay.Attrs{name: num(int64(g.IntN(2)))}
+		return t
+	}
+	if g.mcast && g.chance(60) {
+		t.Attrs = g.mcastVLANAttrs()
 		return t
 	}
 	t.State = new(g.state())
@@ -208,6 +215,7 @@ func (g *generator) membership() replay.Step {
 		return replay.Step{Op: "port-del", Port: port}
 	}
 	delete(g.outside, port)
+	g.slowVLANs(1, 2, 5, 10, 4094) // one of them is the default
 	return replay.Step{Op: "port-add", Port: port}
 }
 
@@ -224,6 +232,9 @@ func (g *generator) dump() replay.Step {
 
 func (g *generator) dumps() []replay.Step {
 	steps := []replay.Step{{Op: "dump-fdb"}, {Op: "dump-port"}, {Op: "dump-bridge"}, {Op: "dump-stats"}}
+	if g.mcast {
+		steps = append(steps, replay.Step{Op: "dump-mdb"})
+	}
 	if g.opt.vlans() {
 		steps = append(steps, replay.Step{Op: "dump-vlan"}, replay.Step{Op: "dump-vlan-global"})
 	}

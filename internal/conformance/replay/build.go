@@ -61,7 +61,10 @@ func (r *run) build() error {
 	if err := r.advance(uptime); err != nil {
 		return err
 	}
-	return r.setStates()
+	if err := r.setStates(); err != nil {
+		return err
+	}
+	return r.advance(0)
 }
 
 func (r *run) caps() bridge.Caps { return bridge.Caps{TagAside: r.opt.TagAside} }
@@ -193,8 +196,16 @@ func (r *run) setRemaining() error {
 			rest[name] = v
 		}
 	}
-	if err := r.setBridge(&Step{Op: "set-bridge", Attrs: rest}); err != nil {
-		return fmt.Errorf("settings of %s: %w", hostName, err)
+	// A querier begins to ask with the times that it has then.
+	asks := Attrs{}
+	if v, ok := rest["mcast_querier"]; ok {
+		asks["mcast_querier"] = v
+		delete(rest, "mcast_querier")
+	}
+	for _, attrs := range []Attrs{rest, asks} {
+		if err := r.setBridge(&Step{Op: "set-bridge", Attrs: attrs}); err != nil {
+			return fmt.Errorf("settings of %s: %w", hostName, err)
+		}
 	}
 	for _, p := range r.s.Ports {
 		rest := Attrs{}

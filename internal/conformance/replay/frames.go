@@ -47,7 +47,7 @@ func (r *run) compareFrames(t *Step) error {
 		return nil
 	}
 	var loose func([]byte) bool
-	if r.s.Family == "vlansnoop" {
+	if r.s.uses("mcast_vlan_snooping") {
 		loose = isQuery
 	}
 	return diffDevices(want, got, loose)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,6 +35,9 @@ func (r *run) mdbRequest(t *Step) (q bridge.MDBRequest, err error) {
 		return q, mismatchf("unknown filter mode %q in the record", t.FilterMode)
 	}
 	q.Mode, q.Replace = mode, t.Mode == "replace"
+	if q.Protocol, err = protoNumber(t.Proto); err != nil {
+		return q, err
+	}
 	for _, s := range t.SourceList {
 		ip, err := netip.ParseAddr(s)
 		if err != nil {
@@ -59,19 +63,60 @@ func (r *run) mdbRequest(t *Step) (q bridge.MDBRequest, err error) {
 
 var mdbModes = map[string]bridge.MDBMode{"": bridge.MDBModeNone, "include": bridge.MDBInclude, "exclude": bridge.MDBExclude}
 
+// flushWords are the words that bridge mdb flush takes beside port and VLAN.
+var flushWords = map[string]bool{"permanent": true, "nopermanent": false}
+
+func (r *run) mdbFlush(t *Step) (err error) {
+	f := bridge.MDBFlush{Port: r.target(t.Port), Host: t.Port == hostName, VID: vid(t.VLAN)}
+	for _, word := range t.Flags {
+		permanent, ok := flushWords[word]
+		if !ok {
+			return mismatchf("unknown flush filter %q in the record", word)
+		}
+		f.Permanent = &permanent
+	}
+	if f.Protocol, err = protoNumber(t.Proto); err != nil {
+		return err
+	}
+	return r.b.FlushMDB(f)
+}
+
+// protoWords are the words of bridge(8) for who has made an entry (RTPROT_*).
+var protoWords = map[uint8]string{0: "", bridge.MDBProtoKernel: "kernel", bridge.MDBProtoStatic: "static"}
+
+func protoNumber(word string) (uint8, error) {
+	for n, w := range protoWords {
+		if w == word {
+			return n, nil
+		}
+	}
+	n, err := strconv.ParseUint(word, 10, 8)
+	if err != nil {
+		return 0, mismatchf("unknown protocol %q in the record", word)
+	}
+	return uint8(n), nil
+}
+
+func protoWord(n uint8) string {
+	if word, ok := protoWords[n]; ok {
+		return word
+	}
+	return strconv.Itoa(int(n))
+}
+
 // dumpMDB compares groups and bridge-wide router ports.
 func (r *run) dumpMDB(t *Step) error {
 	var want, got []mdbRow
 	for _, e := range t.MDB {
-		want = append(want, recordedMDB(e))
+		want = append(want, mdbRowOf(e))
 	}
-	for _, e := range r.b.MDB() {
+	for _, e := range r.mdbTable() {
 		got = append(got, mdbRowOf(e))
 	}
-	if err := diffRows(want, got); err != nil {
+	if err := diffRows(want, got, t.slack()); err != nil {
 		return err
 	}
-	return r.diffRouters("", 0, t.RouterPorts)
+	return diffRouters("", t.RouterPorts, r.routerTable(0), t.slack())
 }
 
 // mdbRow is a row of the database: words that have to be equal, and times.
@@ -83,7 +128,17 @@ type mdbRow struct {
 // timerTolerance: a timer is dumped in whole seconds, some time after the step began.
 const timerTolerance = 1
 
-func diffRows(want, got []mdbRow) error {
+// slack is by how many seconds a timer may differ. On the recordings' virtual clock
+// steps took no time; a record that was made on a real one says how long they may have
+// taken (Late), and there a timer may have been started any time since, or before uptime.
+func (t *Step) slack() int {
+	if t.Late == 0 {
+		return timerTolerance
+	}
+	return timerTolerance + max(t.Late, int(uptime/time.Second))
+}
+
+func diffRows(want, got []mdbRow, slack int) error {
 	byText := func(a, b mdbRow) int { return strings.Compare(a.text, b.text) }
 	slices.SortStableFunc(want, byText)
 	slices.SortStableFunc(got, byText)
@@ -98,7 +153,7 @@ func diffRows(want, got []mdbRow) error {
 	}
 	for i, w := range want {
 		for k, n := range w.times {
-			if d := n - got[i].times[k]; d > timerTolerance || d < -timerTolerance {
+			if d := n - got[i].times[k]; d > slack || d < -slack {
 				return mismatchf("%s: expected the timers %v s, came %v", w.text, w.times, got[i].times)
 			}
 		}
@@ -106,51 +161,53 @@ func diffRows(want, got []mdbRow) error {
 	return nil
 }
 
-func mdbText(port, group, source string, vid uint16, permanent bool, flags []string, mode, proto string, sources []string) string {
-	flags = slices.Sorted(slices.Values(flags))
-	return fmt.Sprintf("%s src %q vlan %d dev %s permanent %v %v %s %v proto %q", group, source, vid, port, permanent, flags, mode, sources, proto)
-}
-
-func recordedMDB(e MDBEntry) mdbRow {
+// mdbRowOf gives the row of an entry.
+func mdbRowOf(e MDBEntry) mdbRow {
 	x := mdbRow{times: []int{e.Timer}}
-	list := slices.SortedFunc(slices.Values(e.SourceList), func(a, b MDBSource) int { return strings.Compare(a.Addr, b.Addr) })
 	var sources []string
-	for _, s := range list {
+	for _, s := range slices.SortedFunc(slices.Values(e.SourceList), func(a, b MDBSource) int { return strings.Compare(a.Addr, b.Addr) }) {
 		sources = append(sources, s.Addr)
 		x.times = append(x.times, s.Timer)
 	}
-	x.text = mdbText(e.Port, e.Group, e.Source, e.VID, e.State == "permanent", e.Flags, e.FilterMode, e.Proto, sources)
+	flags := slices.Sorted(slices.Values(e.Flags))
+	x.text = fmt.Sprintf("%s src %q vlan %d dev %s permanent %v %v %s %v proto %q",
+		e.Group, e.Source, e.VID, e.Port, e.State == "permanent", flags, e.FilterMode, sources, e.Proto)
 	return x
 }
 
-func mdbRowOf(e bridge.MDBEntry) mdbRow {
-	x := mdbRow{times: []int{wholeSeconds(e.Timer)}}
-	list := slices.SortedFunc(slices.Values(e.Sources), func(a, b bridge.MDBSource) int {
-		return strings.Compare(a.Addr.String(), b.Addr.String())
-	})
-	var sources []string
-	for _, s := range list {
-		sources = append(sources, s.Addr.String())
-		x.times = append(x.times, wholeSeconds(s.Timer))
+func (r *run) mdbTable() []MDBEntry {
+	table := []MDBEntry{}
+	for _, e := range r.b.MDB() {
+		table = append(table, mdbEntryOf(e))
 	}
-	var flags []string
+	return table
+}
+
+func mdbEntryOf(e bridge.MDBEntry) MDBEntry {
+	x := MDBEntry{
+		Port: deviceName(e.Port), Group: e.GroupMAC.String(), VID: uint16(e.VID), State: "temp",
+		FilterMode: e.Mode.String(), Proto: protoWord(e.Protocol), Timer: wholeSeconds(e.Timer),
+	}
+	if e.Permanent {
+		x.State = "permanent"
+	}
+	if e.Group.IsValid() {
+		x.Group = e.Group.String()
+	}
+	if e.Source.IsValid() {
+		x.Source = e.Source.String()
+	}
+	for _, s := range e.Sources {
+		x.SourceList = append(x.SourceList, MDBSource{s.Addr.String(), wholeSeconds(s.Timer)})
+	}
 	for _, f := range []struct {
 		on   bool
 		name string
 	}{{e.FastLeave, "fast_leave"}, {e.AddedByStarExc, "added_by_star_ex"}, {e.Blocked, "blocked"}} {
 		if f.on {
-			flags = append(flags, f.name)
+			x.Flags = append(x.Flags, f.name)
 		}
 	}
-	group, source := e.GroupMAC.String(), ""
-	if e.Group.IsValid() {
-		group = e.Group.String()
-	}
-	if e.Source.IsValid() {
-		source = e.Source.String()
-	}
-	proto := map[uint8]string{0: "", bridge.MDBProtoKernel: "kernel", bridge.MDBProtoStatic: "static"}[e.Protocol]
-	x.text = mdbText(deviceName(e.Port), group, source, uint16(e.VID), e.Permanent, flags, e.Mode.String(), proto, sources)
 	return x
 }
 
@@ -168,28 +225,33 @@ func wholeSeconds(d time.Duration) int { return int((d + 250*time.Millisecond) /
 // routerTypes are the recorded words for mcast_router.
 var routerTypes = [...]string{"disabled", "temp_query", "permanent", "temp"}
 
-// diffRouters compares the router ports of a VLAN, or with 0 those of the bridge, whose
+// routerTable is the router ports of a VLAN, or with 0 those of the bridge, whose
 // timers are not recorded.
-func (r *run) diffRouters(where string, vid uint16, recorded []RouterPort) error {
-	var want, got []mdbRow
-	for _, p := range recorded {
-		x := mdbRow{text: fmt.Sprintf("%srouter port %s %s vlan %d", where, p.Port, p.Type, p.VID)}
-		x.addTimers(p.Timer4, p.Timer6)
-		want = append(want, x)
-	}
-	for _, p := range r.b.RouterPorts(frame.VID(vid)) {
-		x := mdbRow{text: fmt.Sprintf("%srouter port %s %s vlan %d", where, deviceName(p.Port), routerTypes[p.Type], p.VID)}
-		var t4, t6 *int
+func (r *run) routerTable(vid frame.VID) []RouterPort {
+	table := []RouterPort{}
+	for _, p := range r.b.RouterPorts(vid) {
+		x := RouterPort{Port: deviceName(p.Port), Type: routerTypes[p.Type], VID: uint16(p.VID)}
 		if vid != 0 && p.Timer4 >= 0 {
-			t4 = new(wholeSeconds(p.Timer4))
+			x.Timer4 = new(wholeSeconds(p.Timer4))
 		}
 		if vid != 0 && p.Timer6 >= 0 {
-			t6 = new(wholeSeconds(p.Timer6))
+			x.Timer6 = new(wholeSeconds(p.Timer6))
 		}
-		x.addTimers(t4, t6)
-		got = append(got, x)
+		table = append(table, x)
 	}
-	return diffRows(want, got)
+	return table
+}
+
+func diffRouters(where string, recorded, came []RouterPort, slack int) error {
+	rows := func(list []RouterPort) (rows []mdbRow) {
+		for _, p := range list {
+			x := mdbRow{text: fmt.Sprintf("%srouter port %s %s vlan %d", where, p.Port, p.Type, p.VID)}
+			x.addTimers(p.Timer4, p.Timer6)
+			rows = append(rows, x)
+		}
+		return rows
+	}
+	return diffRows(rows(recorded), rows(came), slack)
 }
 
 // addTimers notes which timers there are in the words, and their times.
@@ -205,29 +267,34 @@ func (x *mdbRow) addTimers(t4, t6 *int) {
 	}
 }
 
-// diffQuerier compares the queriers of a VLAN.
-func (r *run) diffQuerier(where string, vid uint16, recorded Attrs) error {
-	got := Attrs{}
-	ip4, ip6 := r.b.Queriers(frame.VID(vid))
+// querierTable is the queriers of a VLAN.
+func (r *run) querierTable(vid frame.VID) Attrs {
+	table := Attrs{}
+	ip4, ip6 := r.b.Queriers(vid)
 	for name, q := range map[string]bridge.Querier{"ip": ip4, "ipv6": ip6} {
 		if !q.Known {
 			continue
 		}
-		got[name+"_address"] = word(q.Addr.String())
+		table[name+"_address"] = word(q.Addr.String())
 		if q.Other {
-			got[name+"_other_timer"] = num(wholeSeconds(q.Timer))
+			table[name+"_other_timer"] = num(wholeSeconds(q.Timer))
 			if q.Port != "" {
-				got[name+"_port"] = word(q.Port)
+				table[name+"_port"] = word(q.Port)
 			}
 		}
 	}
+	return table
+}
+
+func diffQuerier(where string, recorded, came Attrs, slack int) error {
+	got := maps.Clone(came)
 	for name, v := range got {
-		if w, ok := recorded[name]; ok && !v.Text && !w.Text && max(v.Num-w.Num, w.Num-v.Num) <= timerTolerance {
+		if w, ok := recorded[name]; ok && !v.Text && !w.Text && max(v.Num-w.Num, w.Num-v.Num) <= int64(slack) {
 			got[name] = w
 		}
 	}
 	if !maps.Equal(recorded, got) {
-		return mismatchf("%squerier: expected %v, came %v", where, recorded, got)
+		return mismatchf("%squerier: expected %v, came %v", where, recorded, came)
 	}
 	return nil
 }

@@ -110,12 +110,14 @@ type Step struct {
 	Source     string   `json:"src,omitzero"`
 	FilterMode string   `json:"filter_mode,omitzero"`
 	SourceList []string `json:"source_list,omitzero"`
+	Proto      string   `json:"proto,omitzero"`
 	On         bool     `json:"on,omitzero"`
 	MS         int64    `json:"ms,omitzero"`
 
 	Out         map[string][]string         `json:"out,omitzero"` // frames in hex by device
 	Err         string                      `json:"err,omitzero"`
 	Extack      string                      `json:"extack,omitzero"`
+	Late        int                         `json:"late,omitzero"` // see run.slack
 	FDB         []FDBEntry                  `json:"fdb,omitzero"`
 	VLANTable   map[string][]VLANEntry      `json:"vlan_table,omitzero"`
 	VLANGlobal  []GlobalVLAN                `json:"vlan_global,omitzero"`
@@ -129,7 +131,7 @@ type Step struct {
 
 // Strip takes the results off.
 func (t *Step) Strip() {
-	t.Out, t.Err, t.Extack = nil, "", ""
+	t.Out, t.Err, t.Extack, t.Late = nil, "", "", 0
 	t.FDB, t.VLANTable, t.VLANGlobal, t.MSTTable = nil, nil, nil, nil
 	t.MDB, t.RouterPorts, t.PortTable, t.BridgeTable, t.Stats = nil, nil, nil, nil, nil
 }

@@ -29,6 +29,7 @@ func init() {
 		"fdb-flush-bulk":  (*run).fdbFlushBulk,
 		"mdb-add":         (*run).mdbAdd,
 		"mdb-del":         (*run).mdbDel,
+		"mdb-flush":       (*run).mdbFlush,
 		"link-up":         func(r *run, t *Step) error { return r.link(t, true) },
 		"link-down":       func(r *run, t *Step) error { return r.link(t, false) },
 		"carrier":         (*run).setCarrier,

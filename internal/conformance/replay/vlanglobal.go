@@ -60,10 +60,10 @@ func globalTable(v bridge.VLANGlobalInfo) Attrs {
 // dumpVLANGlobal compares VLANs, options, queriers and router ports.
 func (r *run) dumpVLANGlobal(t *Step) error {
 	var want, came []string
-	got := map[uint16]Attrs{}
+	got := map[uint16]GlobalVLAN{}
 	for _, v := range r.globalTables() {
 		came = append(came, fmt.Sprint("vid ", v.VID))
-		got[v.VID] = v.Options
+		got[v.VID] = v
 	}
 	for _, v := range t.VLANGlobal {
 		want = append(want, fmt.Sprint("vid ", v.VID))
@@ -72,14 +72,14 @@ func (r *run) dumpVLANGlobal(t *Step) error {
 		return err
 	}
 	for _, v := range t.VLANGlobal {
-		if err := diffAttrs(fmt.Sprint("VLAN ", v.VID), v.Options, got[v.VID]); err != nil {
+		g, where := got[v.VID], fmt.Sprintf("VLAN %d ", v.VID)
+		if err := diffAttrs(where[:len(where)-1], v.Options, g.Options); err != nil {
 			return err
 		}
-		where := fmt.Sprintf("VLAN %d ", v.VID)
-		if err := r.diffQuerier(where, v.VID, v.Querier); err != nil {
+		if err := diffQuerier(where, v.Querier, g.Querier, t.slack()); err != nil {
 			return err
 		}
-		if err := r.diffRouters(where, v.VID, v.RouterPorts); err != nil {
+		if err := diffRouters(where, v.RouterPorts, g.RouterPorts, t.slack()); err != nil {
 			return err
 		}
 	}

@@ -38,7 +38,7 @@ func (r *run) writeTable(t *Step) {
 			t.MSTTable[d.name] = r.mstTable(d.name)
 		}
 	case "dump-mdb":
-		t.MDB, t.RouterPorts = []MDBEntry{}, []RouterPort{}
+		t.MDB, t.RouterPorts = r.mdbTable(), r.routerTable(0)
 	case "dump-port":
 		t.PortTable = map[string]Attrs{}
 		for _, d := range r.devs {
@@ -108,7 +108,11 @@ func vlanCounters(v bridge.VLANInfo) map[string]uint64 {
 func (r *run) globalTables() []GlobalVLAN {
 	table := []GlobalVLAN{}
 	for _, v := range r.b.VLANGlobals() {
-		table = append(table, GlobalVLAN{VID: uint16(v.VID), Options: globalTable(v)})
+		g := GlobalVLAN{VID: uint16(v.VID), Options: globalTable(v), RouterPorts: r.routerTable(v.VID)}
+		if q := r.querierTable(v.VID); len(q) > 0 {
+			g.Querier = q
+		}
+		table = append(table, g)
 	}
 	return table
 }

@@ -1,0 +1,81 @@
+package snoop_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/snoop"
+)
+
+// What was found beside a running kernel.
+
+// A source that a request names twice is refused where the second one would be added,
+// and nothing stays; replacing takes it.
+func TestSourceTwice(t *testing.T) {
+	b := newBench(t, 1, newer)
+	r := snoop.Request{Port: 1, Key: group("239.1.1.1", ""), Mode: snoop.ModeInclude, Sources: addrs("192.0.2.1", "192.0.2.1")}
+	var no *snoop.Refusal
+	require.ErrorAs(t, b.m.Add(b.now, r), &no)
+	assert.Equal(t, snoop.EEXIST, no.Errno)
+	assert.Empty(t, dump(b))
+	r.Replace = true
+	require.NoError(t, b.m.Add(b.now, r))
+	require.ErrorAs(t, b.m.Add(b.now, snoop.Request{Port: 1, Key: group("239.1.1.2", ""), Proto: 3}), &no)
+	assert.Equal(t, snoop.ERANGE, no.Errno, "protocols of the kernel's own")
+}
+
+// A group whose only member was refused stays in the table.
+func TestGroupWithoutMember(t *testing.T) {
+	b := newBench(t, 2, newer)
+	require.NoError(t, b.m.SetPortOptions(2, snoop.PortOptions{MaxGroups: 1, EHTHostsLimit: 1}))
+	require.NoError(t, b.receive(2, join4(1, "239.1.1.1")))
+	require.ErrorIs(t, b.receive(2, join4(1, "239.1.1.2")), snoop.ErrTooManyGroups)
+	assert.Equal(t, 2, b.m.Len())
+	require.NoError(t, b.receive(1, join4(1, "239.1.1.2")))
+	assert.Equal(t, 2, b.m.Len())
+	require.NoError(t, b.m.Delete(b.now, snoop.Request{Port: 1, Key: group("239.1.1.2", "")}))
+	assert.Equal(t, 1, b.m.Len(), "it goes with its last member")
+}
+
+// The host's membership can be replaced, and groups are shown while snooping is off,
+// where the release has it so.
+func TestReleaseOfDump(t *testing.T) {
+	for _, rules := range []snoop.Rules{newer, {Sources: true, ReplaceHost: true, DumpAlways: true}} {
+		b := newBench(t, 1, rules)
+		r := snoop.Request{Key: group("239.1.1.1", "")}
+		require.NoError(t, b.m.Add(b.now, r))
+		assert.Error(t, b.m.Add(b.now, r))
+		r.Replace = true
+		assert.Equal(t, rules.ReplaceHost, b.m.Add(b.now, r) == nil)
+		b.options(func(o *snoop.Options) { o.Snooping = false })
+		assert.Equal(t, rules.DumpAlways, dump(b) != "")
+	}
+}
+
+// A record that names sources twice may keep Linux from asking for others.
+func TestToInTwice(t *testing.T) {
+	for _, tc := range []struct {
+		named []string
+		asked bool
+	}{{[]string{"192.0.2.1", "192.0.2.3"}, true}, {[]string{"192.0.2.1", "192.0.2.3", "192.0.2.3"}, false}} {
+		b := newBench(t, 1, newer)
+		b.options(modern)
+		require.NoError(t, b.receive(1, report(1, record{snoop.Allow, "239.1.1.1", []string{"192.0.2.1", "192.0.2.2", "192.0.2.3"}})))
+		require.NoError(t, b.receive(1, report(1, record{snoop.ToIn, "239.1.1.1", tc.named})))
+		for _, s := range b.rows(group("239.1.1.1", ""))[0].Sources {
+			assert.Equal(t, tc.asked && s.Addr == ip("192.0.2.2"), s.Timer < 10*time.Second, "%v", s)
+		}
+	}
+}
+
+// A query may come from a group of the link, which Linux takes for an address of it.
+func TestQueryFromGroup(t *testing.T) {
+	for src, taken := range map[string]bool{"ff02::1:ff00:2": true, "ff05::2": false, "fe80::1": true, "2001:db8::1": false} {
+		f := frame.Frame{Data: packet6(1, src, "ff02::1", message6(snoop.TypeMLDQuery, 1000, "::"))}
+		assert.Equal(t, taken, new(snoop.Packet).Parse(&f) == nil, src)
+	}
+}
