@@ -52,8 +52,8 @@ func (p *protocol) quiet(t *topology, s times) time.Duration {
 	switch {
 	case !p.stp:
 		return 4 * time.Second
-	case p.rapid: // information lives for three hello times, and a port waits once more at most
-		return s.forwardDelay + 5*time.Second
+	case p.rapid: // a port where nobody agrees waits for so long at first (802.1D-2004, 17.29.1)
+		return s.maxAge + 5*time.Second
 	}
 	return s.maxAge + 5*time.Second + 2*time.Duration(t.diameter())*time.Second
 }
