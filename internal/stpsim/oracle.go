@@ -60,7 +60,7 @@ func (n *network) checkPriorities() error {
 		}
 		for _, e := range s {
 			i := e.port.Info()
-			if i.DesignatedRoot != ids[root[e.node]] || i.DesignatedCost != away[best] || i.DesignatedBridge != ids[best] {
+			if i.DesignatedRoot != ids[root[e.node]] || i.DesignatedCost != uint32(away[best]) || i.DesignatedBridge != ids[best] {
 				errs = append(errs, fmt.Errorf("port %s knows root %v, cost %d, designated %v; not root %v, cost %d, designated %v",
 					e.name, i.DesignatedRoot, i.DesignatedCost, i.DesignatedBridge, ids[root[e.node]], away[best], ids[best]))
 			}
