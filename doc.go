@@ -17,7 +17,8 @@
 //     and its outer VLAN tag is lifted by view.
 //  2. br_handle_frame: the source must be the address of a station. The group
 //     addresses 01:80:c2:00:00:0X are forwarded, handed to the port's own stack
-//     ([PortConfig.OnPass]), or dropped. A port that is neither FORWARDING nor
+//     ([PortConfig.OnPass]), or dropped; BPDUs go to the spanning tree (spanning.go,
+//     rstp.go). A port that is neither FORWARDING nor
 //     LEARNING lets nothing else in. The first filters are asked here, before the
 //     source is learned (hooks.go); a [Filter] may stand at five points.
 //  3. br_handle_frame_finish: with VLAN filtering the frame's VLAN is decided, by
@@ -55,7 +56,8 @@
 // # Concurrency
 //
 // Frames take no lock to be decided, but for messages of IGMP and MLD, which take that of
-// the snooping machine ([github.com/ddfb540f/bridge/snoop]). The configuration is a value behind one
+// the snooping machine ([github.com/ddfb540f/bridge/snoop]), and BPDUs, which take that of
+// the configuration. The configuration is a value behind one
 // pointer, loaded for each frame; a change builds the next value, publishes it,
 // waits until no batch runs under the old one, and purges. When a configuration
 // call returns it is over: after [Bridge.RemovePort] the port's cable is written to
@@ -75,15 +77,14 @@
 //
 // # What is modelled, and what is not
 //
-// Modelled: the receive path with VLAN filtering (802.1Q and 802.1ad), spanning tree
-// instances whose states somebody sets (MST), all port flags of the datapath, proxy ARP
+// Modelled: the receive path with VLAN filtering (802.1Q and 802.1ad), the kernel's spanning
+// tree and, as a daemon has it beside the kernel, RSTP ([github.com/ddfb540f/bridge/stp]), spanning tree instances whose states somebody
+// sets (MST), all port flags of the datapath, proxy ARP
 // and neighbour suppression, multicast snooping with querier and MDB, the FDB with its requests, flushes, ageing and local
 // entries, link states, MTUs, address selection, the bridge's own device, backup ports,
 // VLAN tunnels, the five netfilter points, and the errors Linux answers.
 // [Config.Kernel] chooses a release where they differ.
 //
-// Not yet: the spanning tree. Its settings are kept, checked and dumped, and say so in
-// their comments.
 // Never: what the kernel does before and behind the bridge, such as tc, XDP, and
 // VLAN devices on a port. docs/differences.md has the list, docs/conformance.md the
 // figures.

@@ -311,25 +311,6 @@ func TestRSTPSettings(t *testing.T) {
 	assert.Equal(t, bridge.StateForwarding, l.state(1))
 }
 
-// In the mode User the states are somebody else's, who gets the BPDUs.
-func TestSTPModeUser(t *testing.T) {
-	l := newLab(t, bridge.Config{STPState: 1, STPMode: bridge.STPModeUser})
-	var passed int
-	l.add(1, bridge.PortConfig{OnPass: func(*bridge.Port, frame.Frame) { passed++ }})
-	l.add(2, bridge.PortConfig{})
-	assert.Equal(t, 2, l.b.Info().STPState)
-	assert.Equal(t, bridge.StateBlocking, l.state(1))
-	l.wait(40)
-	assert.Empty(t, l.in(1, bpdu(1, rst(1, stp.RoleDesignated))))
-	assert.Equal(t, 1, passed)
-	assert.Equal(t, bridge.StateBlocking, l.state(1))
-	l.set(1, bridge.PortAttrs{State: new(bridge.StateForwarding)})
-	l.set(2, bridge.PortAttrs{State: new(bridge.StateForwarding)})
-	assert.Equal(t, []string{"p2", "br0"}, l.out(1, ether(frame.Broadcast, mac(1))))
-	_, ok := l.b.RSTP()
-	assert.False(t, ok)
-}
-
 // The cost by a port follows the speed of its link, on the standard's scale.
 func TestRSTPSpeed(t *testing.T) {
 	l := rapidLab(t, 1)

@@ -92,8 +92,10 @@ func (r *run) carried(steps []Step, carry carrier) error {
 	if err := sameRefusal(t.Err, carry(d.port, fs)); err != nil {
 		return err
 	}
-	if err := r.advance(0); err != nil {
-		return err
+	for i := range steps {
+		if err := r.pause(&steps[i]); err != nil {
+			return err
+		}
 	}
 	if err := r.compareFrames(&t); err != nil {
 		return err
