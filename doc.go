@@ -17,7 +17,8 @@
 //     and its outer VLAN tag is lifted by view.
 //  2. br_handle_frame: the source must be the address of a station. The group
 //     addresses 01:80:c2:00:00:0X are forwarded, handed to the port's own stack
-//     ([PortConfig.OnPass]), or dropped; BPDUs go to the spanning tree (spanning.go). A port that is neither FORWARDING nor
+//     ([PortConfig.OnPass]), or dropped; BPDUs go to the spanning tree (spanning.go,
+//     rstp.go). A port that is neither FORWARDING nor
 //     LEARNING lets nothing else in. The first filters are asked here, before the
 //     source is learned (hooks.go); a [Filter] may stand at five points.
 //  3. br_handle_frame_finish: with VLAN filtering the frame's VLAN is decided, by
@@ -77,7 +78,7 @@
 // # What is modelled, and what is not
 //
 // Modelled: the receive path with VLAN filtering (802.1Q and 802.1ad), the kernel's spanning
-// tree ([github.com/ddfb540f/bridge/stp]), spanning tree instances whose states somebody
+// tree and, as a daemon has it beside the kernel, RSTP ([github.com/ddfb540f/bridge/stp]), spanning tree instances whose states somebody
 // sets (MST), all port flags of the datapath, proxy ARP
 // and neighbour suppression, multicast snooping with querier and MDB, the FDB with its requests, flushes, ageing and local
 // entries, link states, MTUs, address selection, the bridge's own device, backup ports,

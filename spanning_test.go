@@ -325,7 +325,7 @@ func TestSTPModeUser(t *testing.T) {
 		assert.ErrorIs(t, l.b.Set(bridge.BridgeAttrs{STPMode: &m}), bridge.EBUSY)
 	}
 	require.NoError(t, l.b.Set(bridge.BridgeAttrs{STPMode: new(bridge.STPModeUser)}), "which it is")
-	assert.ErrorIs(t, l.b.Set(bridge.BridgeAttrs{STPMode: new(bridge.STPMode(4))}), bridge.EINVAL)
+	assert.ErrorIs(t, l.b.Set(bridge.BridgeAttrs{STPMode: new(bridge.STPModeRapid + 1)}), bridge.EINVAL)
 	require.NoError(t, l.b.Set(bridge.BridgeAttrs{STPState: new(0)}))
 	assert.Equal(t, bridge.StateLearning, l.p(2).Info().State, "nobody chooses states when it ends")
 	require.NoError(t, l.b.Set(bridge.BridgeAttrs{STPState: new(1), STPMode: new(bridge.STPModeKernel)}))

@@ -42,6 +42,7 @@ type Rapid struct {
 	rootPort     uint16       // 17.18.5; 0: the bridge is root
 	ports        []*rapidPort // by number
 	byNum        map[uint16]*rapidPort
+	others       bool // something happened that concerns more than one port, see runPort
 	ticking      bool
 	nextTick     time.Duration
 }
@@ -162,14 +163,16 @@ func (m *Rapid) Handle(now time.Duration, num uint16, b *BPDU) {
 	if p == nil || !p.portEnabled || p.opts.BPDUFilter {
 		return
 	}
-	if p.opts.BPDUGuard {
+	switch {
+	case p.opts.BPDUGuard:
 		p.guarded, p.portEnabled = true, false
 		m.notify(RapidEvent{Kind: RapidBPDUGuard, Port: num})
-	} else if p.valid(b) {
+		m.run(now)
+	case p.valid(b):
 		p.rcvd, p.rcvdBPDU = *b, true
 		p.stats.received(b)
+		m.runPort(now, p)
 	}
-	m.run(now)
 }
 
 // NextTimer is when Tick has something to do; ok is false while no port is up.
@@ -198,6 +201,26 @@ func (m *Rapid) Tick(now time.Duration) {
 func (m *Rapid) run(now time.Duration) {
 	for m.settle() || m.transmit() {
 	}
+	m.arm(now)
+}
+
+// runPort is run for a BPDU that one port has received. Most say nothing new, and
+// concern no other port.
+func (m *Rapid) runPort(now time.Duration, p *rapidPort) {
+	m.others = false
+	for p.settle() {
+	}
+	if m.others || p.reselect {
+		m.run(now)
+		return
+	}
+	for p.portTransmit() {
+	}
+	m.arm(now)
+}
+
+// arm starts or stops the timers.
+func (m *Rapid) arm(now time.Duration) {
 	running := slices.ContainsFunc(m.ports, (*rapidPort).ticks)
 	if running && !m.ticking {
 		m.nextTick = now + time.Second
@@ -210,19 +233,22 @@ func (m *Rapid) run(now time.Duration) {
 func (m *Rapid) settle() bool {
 	changed := m.roleSelection()
 	for _, p := range m.ports {
-		for _, machine := range [...]func(*rapidPort) bool{
-			(*rapidPort).portReceive,
-			(*rapidPort).protocolMigration,
-			(*rapidPort).bridgeDetection,
-			(*rapidPort).portInformation,
-			(*rapidPort).roleTransitions,
-			(*rapidPort).stateTransition,
-			(*rapidPort).topologyChange,
-		} {
-			changed = machine(p) || changed
-		}
+		changed = p.settle() || changed
 	}
 	return changed
+}
+
+// settle runs each machine of the port but Port Transmit once.
+func (p *rapidPort) settle() (changed bool) {
+	changed = p.portReceive()
+	changed = p.protocolMigration() || changed
+	changed = p.bridgeDetection() || changed
+	changed = p.portInformation() || changed
+	if p.roleTransitions() {
+		p.m.others, changed = true, true // they ask whether this port is synced
+	}
+	changed = p.stateTransition() || changed
+	return p.topologyChange() || changed
 }
 
 func (m *Rapid) transmit() (changed bool) {

@@ -362,9 +362,8 @@ func TestRapidLoopback(t *testing.T) {
 	n.run(time.Minute)
 	n.expect("1: D B D B B")
 
-	var m *Rapid
-	m = NewRapid(RapidConfig{}, BridgeID{Priority: 1})
 	var back []BPDU
+	m := NewRapid(RapidConfig{}, BridgeID{Priority: 1})
 	m.cfg.Send = func(_ uint16, b *BPDU) { back = append(back, *b) }
 	m.cfg.State = func(_ uint16, s State) { require.NotEqual(t, Forwarding, s) }
 	m.AddPort(0, 1, RapidPort{ID: 0x8001})

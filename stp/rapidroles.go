@@ -106,7 +106,7 @@ func (p *rapidPort) rootTransitions() bool {
 	case p.proposed && !p.agree: // ROOT_PROPOSED
 		p.m.setSyncTree()
 		p.proposed = false
-	case p.m.allSynced() && !p.agree, p.proposed && p.agree: // ROOT_AGREED
+	case !p.agree && p.m.allSynced(), p.proposed && p.agree: // ROOT_AGREED
 		p.proposed, p.sync = false, false
 		p.agree = true
 		p.newInfo = true
@@ -183,7 +183,7 @@ func (p *rapidPort) alternateTransitions() bool {
 	case p.proposed && !p.agree: // ALTERNATE_PROPOSED
 		p.m.setSyncTree()
 		p.proposed = false
-	case p.m.allSynced() && !p.agree, p.proposed && p.agree: // ALTERNATE_AGREED
+	case !p.agree && p.m.allSynced(), p.proposed && p.agree: // ALTERNATE_AGREED
 		p.proposed = false
 		p.agree = true
 		p.newInfo = true

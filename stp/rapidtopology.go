@@ -112,6 +112,7 @@ func (p *rapidPort) setTcPropTree() {
 	if p.opts.RestrictedTCN {
 		return
 	}
+	p.m.others = true
 	for _, q := range p.m.ports {
 		if q != p {
 			q.tcProp = true
