@@ -244,7 +244,7 @@ func (r *RawSocket) Link() (up, carrier bool, err error) {
 }
 
 // Speed is that of the link, in Mb/s, as the driver of the interface says (ethtool);
-// 0 if it does not. full: it runs full duplex. For the path cost of a port (stp.Cost).
+// 0 if it does not. full: it runs full duplex. It is for PortConfig.Speed.
 func (r *RawSocket) Speed() (mbps int, full bool, err error) {
 	mbps, full, err = r.dev.speed()
 	return mbps, full, rawError("read the speed of", r.dev.name(), err)

@@ -133,7 +133,7 @@ func (t *TAP) Link() (up, carrier bool, err error) {
 }
 
 // Speed is that of the link, in Mb/s, as the driver of the interface says (ethtool);
-// 0 if it does not. full: it runs full duplex. For the path cost of a port (stp.Cost).
+// 0 if it does not. full: it runs full duplex. It is for PortConfig.Speed.
 func (t *TAP) Speed() (mbps int, full bool, err error) {
 	mbps, full, err = t.dev.speed()
 	return mbps, full, tapError("read the speed of", t.dev.name(), err)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/ddfb540f/bridge"
 	"github.com/ddfb540f/bridge/frame"
-	"github.com/ddfb540f/bridge/stp"
 )
 
 // cable is what a TAP and a raw socket have in common.
@@ -83,7 +82,7 @@ func (s *tapSource) open(o *portOptions) (plug, error) {
 		return nil, err
 	}
 	s.name = tap.Name() // by which it is found again, though the kernel chose it
-	return newInterfacePlug(tap, false, o)
+	return newInterfacePlug(tap, false)
 }
 
 // rawSource is an interface that is there already, named by --raw.
@@ -102,27 +101,26 @@ func (s *rawSource) open(o *portOptions) (plug, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newInterfacePlug(raw, true, o)
+	return newInterfacePlug(raw, true)
 }
 
 // interfacePlug is the cable of a TAP or of a raw socket. While the bridge is served
 // dev and unseen belong to the follower.
 type interfacePlug struct {
 	cable
-	foreign   bool   // an interface that somebody else made and uses
-	fixedCost bool   // the command line says the path cost, which does not follow the speed then
-	dev       device // as the bridge was told
-	unseen    outOfSight
+	foreign bool   // an interface that somebody else made and uses
+	dev     device // as the bridge was told
+	unseen  outOfSight
 }
 
 // newInterfacePlug looks at the interface, and closes the cable if that fails.
-func newInterfacePlug(c cable, foreign bool, o *portOptions) (plug, error) {
+func newInterfacePlug(c cable, foreign bool) (plug, error) {
 	d, err := look(c)
 	if err != nil {
 		c.Close()
 		return nil, err
 	}
-	return &interfacePlug{cable: c, foreign: foreign, fixedCost: o.attrs.Cost != nil, dev: d}, nil
+	return &interfacePlug{cable: c, foreign: foreign, dev: d}, nil
 }
 
 // config: a TAP's address belongs to whoever uses the interface, so its port gets
@@ -131,7 +129,7 @@ func newInterfacePlug(c cable, foreign bool, o *portOptions) (plug, error) {
 func (p *interfacePlug) config() bridge.PortConfig {
 	cfg := bridge.PortConfig{
 		MTU: p.dev.mtu, Down: !p.dev.up, NoCarrier: !p.dev.carrier,
-		Caps: p.Caps(), Queues: p.Queues(), Lost: p.Lost, Cost: stp.Cost(p.dev.mbps),
+		Caps: p.Caps(), Queues: p.Queues(), Lost: p.Lost, Speed: p.dev.mbps,
 	}
 	if p.foreign {
 		cfg.Address = p.dev.address
@@ -173,11 +171,13 @@ func (p *interfacePlug) follow(port *bridge.Port, say sayer) {
 	if d.mtu != p.dev.mtu {
 		say.tell(name, port.SetMTU(d.mtu), "MTU %d, it was %d", d.mtu, p.dev.mtu)
 	}
+	if d.mbps != p.dev.mbps { // before the link, whose cost it is
+		if err := port.SetSpeed(d.mbps); err != nil {
+			say.tell(name, err, "")
+		}
+	}
 	if d.link() != p.dev.link() {
 		say.tell(name, port.SetLink(d.up, d.carrier), "%s, it was %s", d.link(), p.dev.link())
-	}
-	if d.carrier && !p.fixedCost && stp.Cost(d.mbps) != stp.Cost(p.dev.mbps) {
-		say.tell(name, port.Set(bridge.PortAttrs{Cost: new(stp.Cost(d.mbps))}), "%d Mb/s, it was %d", d.mbps, p.dev.mbps)
 	}
 	if p.foreign && d.address != p.dev.address {
 		say.tell(name, port.SetAddress(d.address), "address %s, it was %s", d.address, p.dev.address)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ddfb540f/bridge"
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/stp"
 )
 
 func parse(t *testing.T, args string) options {
@@ -75,7 +76,7 @@ func TestPortOptions(t *testing.T) {
 // it is what a bridge shows then.
 func TestEveryPortOptionDoesWhatItSays(t *testing.T) {
 	values := map[string]string{
-		"state": "learning", "priority": "5", "cost": "5", "mcast_router": "2", "mcast_max_groups": "5", "backup_nhid": "5",
+		"state": "learning", "priority": "5", "cost": "5", "mcast_router": "2", "mcast_max_groups": "5", "backup_nhid": "5", "path_cost": "5", "auto_edge": "off", "point_to_point": "no",
 		"group_fwd_mask": "0x8", "backup_port": "q", "mab": "on,locked", "learning": "off", "flood": "off", "mcast_flood": "off", "bcast_flood": "off",
 	}
 	for _, x := range portTable {
@@ -85,7 +86,7 @@ func TestEveryPortOptionDoesWhatItSays(t *testing.T) {
 		o := portOptions{}
 		setting := x.name + "=" + values[x.name]
 		require.NoError(t, o.take(argument{"port", "p", strings.TrimSuffix(setting, "=")}, forQEMU), x.name)
-		b, err := bridge.New(bridge.Config{Seed: 1})
+		b, err := bridge.New(bridge.Config{Seed: 1, Clock: func() time.Time { return time.Unix(0, 0) }}) // timers stand still
 		require.NoError(t, err)
 		defer b.Close()
 		add := func(name string, a bridge.PortAttrs) bridge.PortInfo {
@@ -113,6 +114,7 @@ func wanted(t *testing.T, name string, i bridge.PortInfo) bridge.PortInfo {
 		"hairpin": &i.Hairpin, "isolated": &i.Isolated, "locked": &i.Locked, "proxy_arp": &i.ProxyARP, "proxy_arp_wifi": &i.ProxyARPWifi,
 		"guard": &i.Guard, "root_block": &i.RootBlock, "fastleave": &i.FastLeave, "mcast_fast_leave": &i.FastLeave,
 		"mcast_to_unicast": &i.McastToUnicast, "neigh_suppress": &i.NeighSuppress, "neigh_vlan_suppress": &i.NeighVLANSuppress,
+		"edge": &i.AdminEdge, "auto_edge": &i.AutoEdge, "restricted_tcn": &i.RestrictedTCN, "bpdu_filter": &i.BPDUFilter, "loop_guard": &i.LoopGuard,
 		"vlan_tunnel": &i.VLANTunnel, "learning": &i.Learning, "flood": &i.Flood, "mcast_flood": &i.McastFlood, "bcast_flood": &i.BcastFlood,
 	}
 	switch name {
@@ -124,6 +126,10 @@ func wanted(t *testing.T, name string, i bridge.PortInfo) bridge.PortInfo {
 		i.Priority = 5
 	case "cost":
 		i.Cost = 5
+	case "path_cost":
+		i.PathCost = 5
+	case "point_to_point":
+		i.PointToPoint = stp.PointToPointNo
 	case "mcast_router":
 		i.McastRouter = 2
 	case "mcast_max_groups":

@@ -78,6 +78,13 @@ var portTable = []portOption{
 	number("mcast_router", forPort, 0, 3, func(o *portOptions, n int) { o.attrs.McastRouter = &n }),
 	number("mcast_max_groups", forPort, 0, 1<<31-1, func(o *portOptions, n int) { o.attrs.McastMaxGroups = new(uint32(n)) }),
 	number("backup_nhid", forPort, 0, 1<<31-1, func(o *portOptions, n int) { o.attrs.BackupNexthopID = new(uint32(n)) }),
+	onOff("edge", func(o *portOptions) **bool { return &o.attrs.AdminEdge }),
+	onOff("auto_edge", func(o *portOptions) **bool { return &o.attrs.AutoEdge }),
+	onOff("restricted_tcn", func(o *portOptions) **bool { return &o.attrs.RestrictedTCN }),
+	onOff("bpdu_filter", func(o *portOptions) **bool { return &o.attrs.BPDUFilter }),
+	onOff("loop_guard", func(o *portOptions) **bool { return &o.attrs.LoopGuard }),
+	number("path_cost", forPort, 1, 200_000_000, func(o *portOptions, n int) { o.attrs.PathCost = new(uint32(n)) }),
+	{"point_to_point", forPort, takePointToPoint},
 	{"group_fwd_mask", forPort, takeGroupMask},
 	{"backup_port", forPort, takeBackup},
 

@@ -104,7 +104,8 @@ func (s *session) watch() {
 			}
 		case bridge.EventFilter:
 			s.say("%s", e)
-		case bridge.EventPortState, bridge.EventBPDUGuard, bridge.EventRootBlocked, bridge.EventTopologyChange:
+		case bridge.EventPortState, bridge.EventPortRole, bridge.EventBPDUGuard, bridge.EventRootBlocked,
+			bridge.EventRootUnblocked, bridge.EventLoopGuard, bridge.EventLoopGuardEnd, bridge.EventTopologyChange:
 			if s.o.cfg.STPState != 0 {
 				s.say("%s", e)
 			}

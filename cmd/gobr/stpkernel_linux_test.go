@@ -43,7 +43,7 @@ func steady(t *testing.T, heard [][]byte) []byte {
 
 // A gobr in the place of any bridge of the kernel makes the same tree with the others:
 // the same root, the same port blocked, before and after a cable is cut. It says the same
-// too, byte for byte.
+// too, byte for byte. So does one with RSTP, once it has noticed.
 func TestSpanningTreeWithKernels(t *testing.T) {
 	type made struct {
 		tree    *tree
@@ -52,30 +52,33 @@ func TestSpanningTreeWithKernels(t *testing.T) {
 		heard   []func() [][]byte // of the first bridge, and of the second
 	}
 	var all []made
+	var trees []*tree
+	add := func(bridges, ours int, kind string) {
+		name := fmt.Sprintf("%d bridges, gobr with %s is bridge %d", bridges, kind, ours)
+		if ours == 0 {
+			name = fmt.Sprintf("%d bridges, all of the kernel", bridges)
+		}
+		m := made{tree: newTree(t, name, treeCables[bridges]...), bridges: bridges}
+		m.heard = append(m.heard, m.tree.listen("p2a"))
+		if bridges == 3 {
+			m.heard = append(m.heard, m.tree.listen("p3c"))
+		}
+		for n := 1; n <= bridges; n++ {
+			if n == ours {
+				m.gobr = m.tree.addGobrAmongKernels(kind)
+			} else {
+				m.tree.addKernel()
+			}
+		}
+		all, trees = append(all, m), append(trees, m.tree)
+	}
 	for _, bridges := range []int{2, 3} {
 		for ours := 0; ours <= bridges; ours++ {
-			name := fmt.Sprintf("%d bridges, gobr is bridge %d", bridges, ours)
-			if ours == 0 {
-				name = fmt.Sprintf("%d bridges, all of the kernel", bridges)
-			}
-			m := made{tree: newTree(t, name, treeCables[bridges]...), bridges: bridges}
-			m.heard = append(m.heard, m.tree.listen("p2a"))
-			if bridges == 3 {
-				m.heard = append(m.heard, m.tree.listen("p3c"))
-			}
-			for n := 1; n <= bridges; n++ {
-				if n == ours {
-					m.gobr = m.tree.addGobr("stp", stpTimers...)
-				} else {
-					m.tree.addKernel()
-				}
-			}
-			all = append(all, m)
+			add(bridges, ours, "stp")
 		}
 	}
-	trees := make([]*tree, len(all))
-	for i, m := range all {
-		trees[i] = m.tree
+	for ours := 1; ours <= 3; ours++ {
+		add(3, ours, "rstp")
 	}
 	lives := live(t, trees)
 	kernels, bpdus := map[int]life{}, map[int][2][]byte{}
@@ -95,6 +98,18 @@ func TestSpanningTreeWithKernels(t *testing.T) {
 	}
 	require.Equal(t, "blocking", kernels[2][0]["p2b"])
 	require.Equal(t, "blocking", kernels[3][0]["p3c"])
+}
+
+// addGobrAmongKernels adds a gobr with the costs of the kernel, which are those of 802.1D
+// as gobr has it by itself, and not those of RSTP.
+func (tr *tree) addGobrAmongKernels(kind string) *gobrBridge {
+	args := slices.Clone(stpTimers)
+	if kind == "rstp" {
+		for _, p := range tr.ports(len(tr.bridges) + 1) {
+			args = append(args, "--port", p+"=path_cost=2")
+		}
+	}
+	return tr.addGobr(kind, args...)
 }
 
 // A port with a guard is shut when a bridge of the kernel speaks behind it, until its
@@ -124,5 +139,5 @@ func TestGuardsAgainstKernels(t *testing.T) {
 	assert.Equal(t, "listening", leaf.states(t)["p2a"])
 	out := leaf.report(t)
 	assert.Contains(t, out, "bridge "+treeBridgeID(2)+", root "+treeBridgeID(2)+", which is this bridge\n")
-	assert.Regexp(t, `(?m)^p2a +1 +8001 +listening +2 `, out)
+	assert.Regexp(t, `(?m)^p2a +1 +8001 +- +listening +2 `, out)
 }

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/ddfb540f/bridge"
+	"github.com/ddfb540f/bridge/stp"
 )
 
 // treeOptions is what the command line says of the spanning tree of the bridge.
@@ -10,13 +14,14 @@ type treeOptions struct {
 	kind                        string
 	priority                    int
 	hello, maxAge, forwardDelay int // seconds
+	holdCount                   int
 }
 
 // The spanning trees of --stp, as the bridge has them.
-var treeKinds = map[string]int{"off": 0, "stp": 1}
+var treeKinds = map[string]bridge.STPMode{"stp": bridge.STPModeKernel, "rstp": bridge.STPModeRapid}
 
 // treeFlags are the flags that have no effect without a spanning tree.
-var treeFlags = []string{"priority", "hello-time", "max-age", "forward-delay"}
+var treeFlags = []string{"priority", "hello-time", "max-age", "forward-delay", "tx-hold-count"}
 
 func (p *parser) defineTree() {
 	fs, o := p.fs, &p.tree
@@ -25,14 +30,15 @@ func (p *parser) defineTree() {
 	fs.IntVar(&o.hello, "hello-time", 2, "")
 	fs.IntVar(&o.maxAge, "max-age", 20, "")
 	fs.IntVar(&o.forwardDelay, "forward-delay", 15, "")
+	fs.IntVar(&o.holdCount, "tx-hold-count", 6, "")
 }
 
 // checkTree checks and takes what concerns the spanning tree. Who writes a port's state
 // cannot have it chosen by the tree too.
 func (p *parser) checkTree() error {
-	state, ok := treeKinds[p.tree.kind]
-	if !ok {
-		return fmt.Errorf("--stp %s: neither off nor stp", p.tree.kind)
+	mode, on := treeKinds[p.tree.kind]
+	if !on && p.tree.kind != "off" {
+		return fmt.Errorf("--stp %s: neither off, stp nor rstp", p.tree.kind)
 	}
 	for _, x := range []struct {
 		flag        string
@@ -40,16 +46,23 @@ func (p *parser) checkTree() error {
 	}{
 		{"priority", p.tree.priority, 0, 65535}, {"hello-time", p.tree.hello, 1, 10},
 		{"max-age", p.tree.maxAge, 6, 40}, {"forward-delay", p.tree.forwardDelay, 2, 30},
+		{"tx-hold-count", p.tree.holdCount, 1, 10},
 	} {
 		if x.n < x.from || x.n > x.to {
 			return fmt.Errorf("--%s %d: not between %d and %d", x.flag, x.n, x.from, x.to)
 		}
 	}
-	if state == 0 {
+	if !on {
 		return p.refuseFlags(treeFlags, "it has no effect without --stp")
 	}
+	if mode != bridge.STPModeRapid {
+		if err := p.refuseFlags([]string{"tx-hold-count"}, "it has no effect without --stp rstp"); err != nil {
+			return err
+		}
+	}
 	c := &p.o.cfg
-	c.STPState, c.Priority = state, new(uint16(p.tree.priority))
+	c.STPState, c.STPMode, c.Priority = 1, mode, new(uint16(p.tree.priority))
+	c.Attrs.TxHoldCount = &p.tree.holdCount
 	c.HelloTime, c.MaxAge = new(seconds(p.tree.hello)), new(seconds(p.tree.maxAge))
 	c.ForwardDelay = new(seconds(p.tree.forwardDelay))
 	for _, s := range p.o.ports {
@@ -58,6 +71,16 @@ func (p *parser) checkTree() error {
 		}
 	}
 	return nil
+}
+
+func takePointToPoint(o *portOptions, value string) error {
+	for p := stp.PointToPointAuto; p <= stp.PointToPointNo; p++ {
+		if value == p.String() {
+			o.attrs.PointToPoint = &p
+			return nil
+		}
+	}
+	return errors.New("neither auto, yes nor no")
 }
 
 func seconds(n int) time.Duration { return time.Duration(n) * time.Second }

@@ -122,7 +122,7 @@ func (tr *tree) addOVS(o *openVSwitch) {
 		args = append(args, "--", "add-port", b.name, p, "--", "set", "port", p, fmt.Sprintf("other_config:rstp-port-num=%d", i+1))
 	}
 	o.vsctl(args...)
-	tr.bridges = append(tr.bridges, b)
+	tr.add(b)
 }
 
 var ovsPort = regexp.MustCompile(`(?m)^ +(\S+) +(Root|Designated|Alternate|Backup|Disabled) +(\w+) +\d+ +\d+\.\d+ *$`)
@@ -146,10 +146,14 @@ var ovsTimers = []string{"--hello-time", "2", "--max-age", strconv.Itoa(treeMaxA
 // ovsCost is the path cost that Open vSwitch gives a veth.
 const ovsCost = 2000
 
-// addGobrAmongOVS adds a gobr with the costs of Open vSwitch, which are not those of Linux.
+// addGobrAmongOVS adds a gobr with the costs of Open vSwitch, which are not those of Linux,
+// but those of RSTP.
 func (tr *tree) addGobrAmongOVS(kind string) *gobrBridge {
 	args := slices.Clone(ovsTimers)
 	for _, p := range tr.ports(len(tr.bridges) + 1) {
+		if kind == "rstp" {
+			break
+		}
 		args = append(args, "--port", fmt.Sprintf("%s=cost=%d", p, ovsCost))
 	}
 	return tr.addGobr(kind, args...)
@@ -187,6 +191,11 @@ func TestSpanningTreeWithOpenVSwitch(t *testing.T) {
 	}
 	add(3, 1, "stp")
 	add(3, 3, "stp")
+	for ours := 1; ours <= 3; ours++ {
+		add(3, ours, "rstp")
+	}
+	add(2, 1, "rstp")
+	add(2, 2, "rstp")
 	lives := live(t, trees)
 	for i, m := range all {
 		if m.gobr != nil {

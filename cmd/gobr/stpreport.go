@@ -21,16 +21,21 @@ func (s *session) reportTree(w io.Writer) error {
 	}
 	fmt.Fprintf(&text, "\nSpanning tree\nbridge %s, root %s, %s\n", i.BridgeID, i.RootID, root)
 	t := newTable(&text, 0)
-	fmt.Fprint(t, "port\tno\tid\tstate\tcost\tdesignated bridge\tport\tcost\n")
+	fmt.Fprint(t, "port\tno\tid\trole\tstate\tcost\tdesignated bridge\tport\tcost\n")
 	for _, p := range s.b.Ports() {
-		printTreePort(t, p.Info())
+		printTreePort(t, p)
 	}
 	t.Flush()
 	_, err := io.WriteString(w, text.String())
 	return err
 }
 
-func printTreePort(w io.Writer, i bridge.PortInfo) {
-	fmt.Fprintf(w, "%s\t%d\t%04x\t%s\t%d\t%s\t%04x\t%d\n", i.Name, i.No, i.PortID, i.State, i.Cost,
+func printTreePort(w io.Writer, p *bridge.Port) {
+	i := p.Info()
+	role, cost := "-", uint32(i.Cost)
+	if r, ok := p.RSTP(); ok {
+		role, cost = r.Role.String(), i.PathCost
+	}
+	fmt.Fprintf(w, "%s\t%d\t%04x\t%s\t%s\t%d\t%s\t%04x\t%d\n", i.Name, i.No, i.PortID, role, i.State, cost,
 		i.DesignatedBridge, i.DesignatedPort, i.DesignatedCost)
 }

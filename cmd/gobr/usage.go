@@ -51,9 +51,10 @@ The bridge:
                        is a querier
   --mcast-querier      send IGMP queries while nobody else does. It turns
                        --mcast-snooping on
-  --stp off|stp        spanning tree: a loop of bridges is broken by blocking a port,
+  --stp off|stp|rstp   spanning tree: a loop of bridges is broken by blocking a port,
                        which takes over when another cable ends (off). stp is 802.1D,
-                       as the bridge of Linux has it. What becomes of ports is said
+                       as the bridge of Linux has it, rstp is that of 802.1D-2004, which
+                       is fast, and slow with who has stp. What becomes of ports is said
   --priority N         of the bridge in the choice of the root, 0 to 65535, the lowest
                        is chosen (32768). This and the next have effect with --stp
   --hello-time SECONDS 1 to 10: how often the root speaks (2)
@@ -61,6 +62,7 @@ The bridge:
   --forward-delay SECONDS
                        2 to 30: how long a port listens, and then learns, before it
                        forwards (15). These three hold for all bridges of the root's
+  --tx-hold-count N    with rstp: BPDUs that a port may send at once, 1 to 10 (6)
   --loop-probe off|report|hold[,every=SECONDS][,hold=SECONDS]
                        look for loops without a spanning tree: a port sends a small
                        frame every 5 seconds, and one that comes back is reported; hold
@@ -101,7 +103,21 @@ with effect while --stp is on:
                for 100 Mb/s, 100 for 10 Mb/s or one that is not known)
   guard=B      a BPDU that comes in shuts the port, until its link has gone down
   root_block=B the port does not become the root port: a better root behind it is
-               answered by listening
+               answered by listening, with rstp by discarding
+with effect while --stp is rstp, which does not look at cost:
+  path_cost=1..200000000
+               (by its speed: 2000 for 10 Gb/s, 20000 for 1 Gb/s, 200000 for 100 Mb/s
+               or one that is not known)
+  edge=B       no bridge is behind the port, it forwards at once (off)
+  auto_edge=B  the port finds that out by itself in 3 seconds (on)
+  point_to_point=auto|yes|no
+               whether there is one bridge at most behind the port, without which it
+               is slow (auto: there is)
+  loop_guard=B a port that hears no more BPDUs stays discarding
+  restricted_tcn=B
+               topology changes behind the port are kept from the other ports
+  bpdu_filter=B
+               no BPDU leaves, none is listened to: with a bridge there, a loop
 with effect while --mcast-snooping is on:
   fastleave=B mcast_fast_leave=B mcast_router=0..3 mcast_to_unicast=B
   mcast_max_groups=N
