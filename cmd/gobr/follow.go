@@ -41,6 +41,7 @@ func (s *session) follow(ctx context.Context) {
 				s.reattachHost()
 			}
 		}
+		s.followQuerySource()
 	}
 }
 

@@ -55,7 +55,9 @@ type options struct {
 	ports    []portSpec
 	reattach bool
 	trace    bool
-	cfg      bridge.Config // but for Name and Trace
+	querier  bool               // once all ports have joined
+	mcast    bridge.BridgeAttrs // what --mcast says
+	cfg      bridge.Config      // but for Name and Trace
 }
 
 // argument collects what --port and --vlan say until every port is known.
@@ -104,7 +106,8 @@ func (p *parser) define() {
 	fs.BoolVar(&o.cfg.VLANFiltering, "vlan-filtering", false, "")
 	fs.IntVar(&p.pvid, "vlan-default-pvid", 1, "")
 	fs.BoolVar(&o.cfg.McastSnooping, "mcast-snooping", false, "")
-	fs.BoolVar(&o.cfg.McastQuerier, "mcast-querier", false, "")
+	fs.BoolVar(&o.querier, "mcast-querier", false, "")
+	fs.Func("mcast", "", p.takeMcast)
 	fs.BoolVar(&o.reattach, "reattach", false, "")
 	fs.BoolVar(&o.trace, "trace", false, "")
 	fs.Func("address", "", func(text string) (err error) {
@@ -246,11 +249,17 @@ func (p *parser) apply() error {
 	return nil
 }
 
+// set gives the flags that the command line has.
+func (p *parser) set() map[string]bool {
+	set := map[string]bool{}
+	p.fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
+	return set
+}
+
 // checkVLANs turns the filter on where VLANs are asked for: without it they have no
 // effect.
 func (p *parser) checkVLANs() error {
-	set := map[string]bool{}
-	p.fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
+	set := p.set()
 	for _, name := range []string{"vlan", "vlan-protocol", "vlan-default-pvid"} {
 		switch {
 		case !set[name]:
@@ -259,19 +268,6 @@ func (p *parser) checkVLANs() error {
 		default:
 			set["vlan-filtering"], p.o.cfg.VLANFiltering = true, true
 		}
-	}
-	return nil
-}
-
-// checkSnooping turns snooping on where a querier is asked for: without it there is none.
-func (p *parser) checkSnooping() error {
-	set := map[string]bool{}
-	p.fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
-	if p.o.cfg.McastQuerier {
-		if set["mcast-snooping"] && !p.o.cfg.McastSnooping {
-			return errors.New("--mcast-querier: it has no effect with --mcast-snooping=false")
-		}
-		p.o.cfg.McastSnooping = true
 	}
 	return nil
 }
