@@ -54,6 +54,13 @@ func TestMembersOfRealStations(t *testing.T) {
 			}
 			t.Log("joined within", n.becomes(mcFlows, 0, 2, 3))
 			n.streams(members, 0, 2, 3)
+			if n.b != nil { // the host's report came by Xmit
+				for _, group := range mcGroups {
+					rows, err := n.b.LookupMDB(bridge.MDBRequest{Group: group})
+					require.NoError(t, err)
+					assert.Equal(t, "", rows[0].Port, "the host is first")
+				}
+			}
 			for _, left := range []struct {
 				who  int
 				stay []int

@@ -42,6 +42,7 @@ func (s *session) follow(ctx context.Context) {
 				s.reattachHost()
 			}
 		}
+		s.followQuerySource()
 	}
 }
 

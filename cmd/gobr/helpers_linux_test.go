@@ -67,10 +67,28 @@ func (ns netns) background(t *testing.T, out io.Writer, name string, args ...str
 	return nil
 }
 
+// lockedBuffer is a buffer for several goroutines.
+type lockedBuffer struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 // program is a gobr that runs.
 type program struct {
 	cmd    *exec.Cmd
-	out    bytes.Buffer  // what follows the first line of the standard output
+	out    lockedBuffer  // what follows the first line of the standard output
 	copied chan struct{} // closed at the end of the standard output
 	heard  int           // how much of errs says has gone by
 	mu     sync.Mutex    // guards errs

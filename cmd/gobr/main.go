@@ -21,6 +21,11 @@
 //
 //	gobr run --host br0 --tap vm1 --tap vm2 --raw eth0 --port vm1=isolated --port vm2=isolated
 //
+// Multicast for those guests alone that join its group, and for the routers behind eth0;
+// kill -USR1 shows who has joined what:
+//
+//	gobr run --host br0 --tap vm1 --tap vm2 --raw eth0 --mcast-querier --port eth0=mcast_router=2
+//
 // Containers, by the ends of veth pairs that stand in a network namespace, and
 // every step of every frame:
 //

@@ -51,6 +51,9 @@ func TestHelpIsComplete(t *testing.T) {
 	p.fs = flag.NewFlagSet("run", flag.ContinueOnError)
 	p.define()
 	p.fs.VisitAll(func(f *flag.Flag) { assert.Contains(t, usage, "\n  --"+f.Name+" ", f.Name) })
+	for _, x := range mcastTable {
+		assert.Contains(t, strings.ReplaceAll(usage, "\n", " "), " "+x.name+"=", x.name)
+	}
 	for _, x := range portTable {
 		assert.Contains(t, strings.ReplaceAll(usage, "\n", " "), " "+x.name+"=", x.name)
 	}
@@ -94,6 +97,12 @@ func TestComplaints(t *testing.T) {
 		{"run --tap a --vlan-default-pvid 4095", exitUsage, "not between 0 and 4094"},
 		{"run --tap a --vlan-filtering=false --vlan a=10", exitUsage, "--vlan: it has no effect with --vlan-filtering=false"},
 		{"run --tap a --mcast-snooping=false --mcast-querier", exitUsage, "--mcast-querier: it has no effect with --mcast-snooping=false"},
+		{"run --tap a --mcast-snooping=false --mcast router=2", exitUsage, "--mcast: it has no effect with --mcast-snooping=false"},
+		{"run --tap a --mcast speed=9", exitUsage, "speed=9: there is no such option"},
+		{"run --tap a --mcast igmp_version=1", exitUsage, "igmp_version=1: not a number from 2 to 3"},
+		{"run --tap a --mcast query_interval=0.5", exitUsage, "query_interval=0.5: not a number of seconds from 1 to 86400"},
+		{"run --tap a --mcast membership_interval=NaN", exitUsage, "membership_interval=NaN: not a number of seconds from 0 to 86400"},
+		{"run --tap a --mcast query_use_ifaddr=yes", exitUsage, "neither on nor off"},
 		{"run --tap a --vlan a", exitUsage, "it is not PORT="},
 		{"run --tap a --vlan a=0", exitUsage, `--vlan a=0: "0" is no VLAN id from 1 to 4094`},
 		{"run --tap a --vlan a=1 --vlan a=2", exitUsage, "--vlan a=2: a has its VLANs already"},

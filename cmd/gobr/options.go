@@ -56,6 +56,8 @@ type options struct {
 	ports    []portSpec
 	reattach bool
 	trace    bool
+	querier  bool               // once all ports have joined
+	mcast    bridge.BridgeAttrs // what --mcast says
 
 	loopProbe *filter.Probing // nil: none
 
@@ -109,7 +111,8 @@ func (p *parser) define() {
 	fs.BoolVar(&o.cfg.VLANFiltering, "vlan-filtering", false, "")
 	fs.IntVar(&p.pvid, "vlan-default-pvid", 1, "")
 	fs.BoolVar(&o.cfg.McastSnooping, "mcast-snooping", false, "")
-	fs.BoolVar(&o.cfg.McastQuerier, "mcast-querier", false, "")
+	fs.BoolVar(&o.querier, "mcast-querier", false, "")
+	fs.Func("mcast", "", p.takeMcast)
 	fs.BoolVar(&o.reattach, "reattach", false, "")
 	fs.BoolVar(&o.trace, "trace", false, "")
 	p.defineTree()
@@ -285,17 +288,6 @@ func (p *parser) checkVLANs() error {
 		default:
 			set["vlan-filtering"], p.o.cfg.VLANFiltering = true, true
 		}
-	}
-	return nil
-}
-
-// checkSnooping turns snooping on where a querier is asked for: without it there is none.
-func (p *parser) checkSnooping() error {
-	if p.o.cfg.McastQuerier {
-		if p.given()["mcast-snooping"] && !p.o.cfg.McastSnooping {
-			return errors.New("--mcast-querier: it has no effect with --mcast-snooping=false")
-		}
-		p.o.cfg.McastSnooping = true
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func TestPortOptions(t *testing.T) {
 // it is what a bridge shows then.
 func TestEveryPortOptionDoesWhatItSays(t *testing.T) {
 	values := map[string]string{
-		"state": "learning", "priority": "5", "cost": "5", "mcast_router": "2", "mcast_max_groups": "5", "backup_nhid": "5", "path_cost": "5", "auto_edge": "off", "point_to_point": "no",
+		"state": "learning", "priority": "5", "cost": "5", "mcast_router": "2", "mcast_max_groups": "5", "mcast_eht_hosts_limit": "5", "backup_nhid": "5", "path_cost": "5", "auto_edge": "off", "point_to_point": "no",
 		"group_fwd_mask": "0x8", "backup_port": "q", "mab": "on,locked", "learning": "off", "flood": "off", "mcast_flood": "off", "bcast_flood": "off",
 	}
 	for _, x := range portTable {
@@ -134,6 +134,8 @@ func wanted(t *testing.T, name string, i bridge.PortInfo) bridge.PortInfo {
 		i.McastRouter = 2
 	case "mcast_max_groups":
 		i.McastMaxGroups = 5
+	case "mcast_eht_hosts_limit":
+		i.McastEHTHostsLimit = 5
 	case "backup_nhid":
 		i.BackupNexthopID = 5
 	case "group_fwd_mask":

@@ -77,6 +77,7 @@ var portTable = []portOption{
 	number("cost", forPort, 1, 65535, func(o *portOptions, n int) { o.attrs.Cost = &n }),
 	number("mcast_router", forPort, 0, 3, func(o *portOptions, n int) { o.attrs.McastRouter = &n }),
 	number("mcast_max_groups", forPort, 0, 1<<31-1, func(o *portOptions, n int) { o.attrs.McastMaxGroups = new(uint32(n)) }),
+	number("mcast_eht_hosts_limit", forPort, 1, 1<<31-1, func(o *portOptions, n int) { o.attrs.McastEHTHostsLimit = new(uint32(n)) }),
 	number("backup_nhid", forPort, 0, 1<<31-1, func(o *portOptions, n int) { o.attrs.BackupNexthopID = new(uint32(n)) }),
 	onOff("edge", func(o *portOptions) **bool { return &o.attrs.AdminEdge }),
 	onOff("auto_edge", func(o *portOptions) **bool { return &o.attrs.AutoEdge }),

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ddfb540f/bridge"
+	"github.com/ddfb540f/bridge/frame"
 )
 
 // ledgers is both ledgers of a device.
@@ -57,12 +58,22 @@ func (s *session) accounts() []account {
 	return all
 }
 
-// report prints what became of every frame and which addresses are known.
-func report(w io.Writer, accounts []account, fdb *bridge.FDB) error {
+// report prints what became of every frame, and the tables.
+func report(w io.Writer, accounts []account, b *bridge.Bridge) error {
 	var text strings.Builder
 	printLedgers(&text, accounts)
 	printReasons(&text, accounts)
-	printFDB(&text, fdb)
+	if _, err := io.WriteString(w, text.String()); err != nil {
+		return err
+	}
+	return tables(w, b)
+}
+
+// tables prints which addresses and groups are known.
+func tables(w io.Writer, b *bridge.Bridge) error {
+	var text strings.Builder
+	printFDB(&text, b.FDB())
+	printSnooping(&text, b)
 	_, err := io.WriteString(w, text.String())
 	return err
 }
@@ -132,14 +143,22 @@ func printFDB(w io.Writer, fdb *bridge.FDB) {
 	t := newTable(w, 0)
 	fmt.Fprint(t, "address\tvlan\tdevice\tstate\tidle\n")
 	for e := range fdb.All() {
-		vlan, dev := "-", e.Port
-		if e.VID != 0 {
-			vlan = fmt.Sprint(e.VID)
-		}
-		if dev == "" {
-			dev = "the bridge"
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", e.MAC, vlan, dev, e.State, e.Updated.Round(time.Second))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", e.MAC, vlanName(e.VID), deviceName(e.Port), e.State, e.Updated.Round(time.Second))
 	}
 	t.Flush()
+}
+
+func vlanName(vid frame.VID) string {
+	if vid == 0 {
+		return "-"
+	}
+	return fmt.Sprint(vid)
+}
+
+// deviceName names a port, or what "" stands for.
+func deviceName(port string) string {
+	if port == "" {
+		return "the bridge"
+	}
+	return port
 }

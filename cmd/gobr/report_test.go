@@ -63,7 +63,7 @@ func TestReport(t *testing.T) {
 	require.NoError(t, tap0.Receive(wire("02:00:00:00:00:02", "00:00:00:00:00:00")))
 	require.NoError(t, b.Port("tap1").Receive(wire("02:00:00:00:00:01", "02:00:00:00:00:02")))
 	var text strings.Builder
-	require.NoError(t, report(&text, accounts(b), b.FDB()))
+	require.NoError(t, report(&text, accounts(b), b))
 	assert.Equal(t, `
 Frames
   device  received  used  passed  consumed  dropped  lost  |  offered  sent  refused
@@ -93,7 +93,7 @@ address            vlan  device      state      idle
 func TestReportOfNothing(t *testing.T) {
 	b := pipeBridge(t)
 	var text strings.Builder
-	require.NoError(t, report(&text, accounts(b), b.FDB()))
+	require.NoError(t, report(&text, accounts(b), b))
 	assert.NotContains(t, text.String(), "Reasons")
 }
 
@@ -110,7 +110,7 @@ func TestReportTellsAWriteError(t *testing.T) {
 	r.Close()
 	w.Close()
 	b := pipeBridge(t)
-	err = report(w, accounts(b), b.FDB())
+	err = report(w, accounts(b), b)
 	assert.True(t, errors.Is(err, os.ErrClosed), err)
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"os/signal"
 	"sync"
 )
 
@@ -21,7 +23,11 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		return errors.Join(err, s.b.Close())
 	}
 	var following sync.WaitGroup
-	following.Go(func() { s.follow(ctx) }) // ends with ctx
+	asked := make(chan os.Signal, 1)
+	notifyTables(asked)
+	defer signal.Stop(asked)
+	following.Go(func() { s.follow(ctx) })                 // ends with ctx
+	following.Go(func() { s.showTables(ctx, asked, out) }) // and so does this
 	err = s.b.Serve(ctx)
 	cancel()
 	following.Wait()
@@ -31,18 +37,34 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	if err := s.reportTree(out); err != nil {
 		return err
 	}
-	return report(out, s.accounts(), s.b.FDB())
+	return report(out, s.accounts(), s.b)
+}
+
+// showTables prints the tables whenever it is asked to, until ctx ends. A broken output
+// ends gobr by itself.
+func (s *session) showTables(ctx context.Context, asked <-chan os.Signal, out io.Writer) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-asked:
+			_ = tables(out, s.b)
+		}
+	}
 }
 
 // output is the standard output, which ends the program when it breaks: nobody
-// can read the report then. It is used by one goroutine at a time.
+// can read the report then. It may be used by any goroutine.
 type output struct {
 	w      io.Writer
-	broken func() // called at the first error
+	broken func()     // called at the first error
+	mu     sync.Mutex // guards err, and keeps what is written at once together
 	err    error
 }
 
 func (o *output) Write(p []byte) (n int, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.err == nil {
 		if n, err = o.w.Write(p); err != nil {
 			o.err = outputError(err)

@@ -21,7 +21,8 @@ type session struct {
 	loop      *filter.Loop // nil: none
 	nextProbe time.Time    // the follower's
 
-	say sayer
+	say  sayer
+	asks querySource // where the bridge's queries come from; the follower's while it is served
 }
 
 // port is a port of the command line, whatever becomes of its cable. While the
@@ -73,6 +74,9 @@ func (s *session) plugIn(cfg bridge.Config, tap *bridge.TAP) (err error) {
 		return err
 	}
 	s.watch()
+	if err := s.b.Set(s.o.mcast); err != nil {
+		return err
+	}
 	for _, spec := range s.o.ports {
 		p := &port{portSpec: spec}
 		if err := s.attach(p); err != nil {
@@ -83,11 +87,13 @@ func (s *session) plugIn(cfg bridge.Config, tap *bridge.TAP) (err error) {
 	if err := errors.Join(s.setBackups(), s.newLoop(), s.setFilters()); err != nil {
 		return err
 	}
-	if tap == nil {
-		return nil
+	if tap != nil {
+		s.host = new(hostTAP)
+		if err := s.attachHost(tap); err != nil {
+			return err
+		}
 	}
-	s.host = new(hostTAP)
-	return s.attachHost(tap)
+	return s.startQuerier()
 }
 
 // watch tells what goes wrong. What happens to the link of a cable is told by the
@@ -109,6 +115,8 @@ func (s *session) watch() {
 			if s.o.cfg.STPState != 0 {
 				s.say("%s", e)
 			}
+		case bridge.EventSnoopingEnded:
+			s.say("%s: there are more multicast groups than hash_max allows: snooping has ended, all groups go everywhere", s.b.Name())
 		case bridge.EventWarning:
 			s.say("warning: %s: %v", e.Port, e.Err)
 		}

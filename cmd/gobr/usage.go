@@ -3,7 +3,8 @@ package main
 const usage = `gobr is a Linux bridge in user space, between TAPs, other interfaces and the
 sockets of virtual machines.
 
-  gobr run [flags]   bridge until interrupted, then print statistics and the FDB
+  gobr run [flags]   bridge until interrupted, then print statistics, the FDB and the
+                     multicast groups. A SIGUSR1 prints the tables meanwhile
   gobr help          print this
 
 Ports, each named once:
@@ -49,8 +50,12 @@ The bridge:
                        the VLAN of ports without --vlan, 0 is none (1)
   --mcast-snooping     multicast goes where IGMP and MLD say that it is wanted, once there
                        is a querier
-  --mcast-querier      send IGMP queries while nobody else does. It turns
-                       --mcast-snooping on
+  --mcast-querier      send IGMP and MLD queries while nobody else does. It turns
+                       --mcast-snooping on. MLD queries come from the link-local
+                       address of the host's TAP; while there is none, from the
+                       one that belongs to the bridge's address (EUI-64)
+  --mcast OPTION=VALUE,...
+                       settings of snooping; see below. It turns --mcast-snooping on
   --stp off|stp|rstp   spanning tree: a loop of bridges is broken by blocking a port,
                        which takes over when another cable ends (off). stp is 802.1D,
                        as the bridge of Linux has it, rstp is that of 802.1D-2004, which
@@ -120,7 +125,7 @@ with effect while --stp is rstp, which does not look at cost:
                no BPDU leaves, none is listened to: with a bridge there, a loop
 with effect while --mcast-snooping is on:
   fastleave=B mcast_fast_leave=B mcast_router=0..3 mcast_to_unicast=B
-  mcast_max_groups=N
+  mcast_max_groups=N mcast_eht_hosts_limit=N
 and gobr's own:
   up=B         bring the interface up (--raw: off, else: on)
   mtu=BYTES    with --tap and --qemu, in place of --mtu
@@ -146,6 +151,14 @@ gratuitous ARP and unsolicited neighbour advertisements do not leave by the port
   proxy_arp_wifi=B (while a port suppresses)
 Taken, and without effect yet:
   vlan_tunnel=B backup_nhid=N
+
+OPTIONs of --mcast, by the names of ip-link(8) less their mcast_, with its defaults
+  router=0..2 igmp_version=2|3 mld_version=1|2 hash_max=N
+  query_use_ifaddr=B: IGMP queries come from the address of the host's TAP
+  last_member_count=N startup_query_count=N
+in seconds, such as 2.5, to 86400
+  query_interval=S query_response_interval=S startup_query_interval=S
+  querier_interval=S membership_interval=S last_member_interval=S
 
 VLANS is one of
   access:VID                   that VLAN alone, untagged
