@@ -11,14 +11,15 @@ import (
 // ethtoolLink is a struct ethtool_cmd, 44 bytes, of which the speed, in two halves, and
 // the duplex mode are of interest.
 type ethtoolLink struct {
-	cmd, supported, advertising uint32
-	speed                       uint16
-	duplex                      uint8
-	_                           [5]byte
-	_                           [2]uint32
-	speedHigh                   uint16
-	_                           [2]byte
-	_                           [3]uint32
+	cmd       uint32
+	_         [2]uint32
+	speed     uint16
+	duplex    uint8
+	_         [5]byte
+	_         [2]uint32
+	speedHigh uint16
+	_         [2]byte
+	_         [3]uint32
 }
 
 const _ = -uint(unsafe.Sizeof(ethtoolLink{}) ^ 44) // else this does not build

@@ -107,7 +107,7 @@ func TestLoopHolds(t *testing.T) {
 	assert.Empty(t, r.reports())
 	r.tick(9999 * time.Millisecond)
 	assert.Equal(t, []string{"p2"}, r.loop.Held())
-	probes = r.tick(time.Millisecond)
+	r.tick(time.Millisecond)
 	assert.Empty(t, r.loop.Held())
 	assert.True(t, r.passes(1, 2))
 
