@@ -28,7 +28,7 @@ func (n *network) check() error {
 	parts := n.reach()
 	together := func(a, b int) bool { return n.up[a] && n.up[b] && parts.find(a) == parts.find(b) }
 	cold := n.unicast(together)
-	if !n.proto.flushes {
+	if !n.proto.flushes || n.untold {
 		cold = n.excuse(together)
 	}
 	if err := n.ask("unicast to hosts silent so far", n.pairs(1), cold); err != nil {

@@ -19,16 +19,19 @@
 // graph; a broadcast of each host reaches every other host of that part once, and so do
 // frames to hosts that are known; behind them nothing is under way any more, no port has
 // changed its state, and every bridge accounts for every frame. Before that, frames to
-// hosts that have been silent arrive once, where the protocol has bridges forget what a
-// change of the topology made wrong; Linux's 802.1D does so only some time within the
-// ageing time (its collector is not called earlier), and what went astray is counted.
+// hosts that have been silent arrive once, where bridges forget what a change of the
+// topology made wrong. Linux's 802.1D does so only some time within the ageing time (its
+// collector is not called earlier), and nobody does if BPDUs were lost: what went astray
+// then is counted.
 //
 // While it converges, hosts talk. After a power-on, a cut, a flap, a mended cable and a
-// bridge that loses its power or gets it back there may be no loop in any instant, and
-// no frame may reach a host twice. Where BPDUs are lost, late or one-way
-// no protocol can promise that, nor RSTP with shared segments: then loops are measured. What circulates in them is
-// bounded by the storm control of each cable, and at no time there may be more frames
-// under way than it lets be.
+// bridge that loses its power or gets it back there may be no loop in any instant, no
+// frame may reach a host twice, and none may circulate. With RSTP that holds where the
+// bridges keep their root and have no shared segments: what is said of a root that is gone may go
+// round until it is too old (the count to infinity), and on shared segments nobody can
+// agree to anything. Where BPDUs are lost, late or one-way no protocol can promise it.
+// There loops are measured: what circulates is bounded by the storm control of each
+// cable, and at no time there may be more frames under way than it lets be.
 package main
 
 import (

@@ -23,6 +23,7 @@ type network struct {
 	up      []bool           // by node
 	links   []*link
 	hosts   []*bridgetest.Host // by bridge
+	untold  bool               // what BPDUs said of a change of the topology may be lost
 
 	watch
 	traffic

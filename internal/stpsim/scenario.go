@@ -81,6 +81,8 @@ func (n *network) suffer(r *result, m mishap) error {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 	}
+	n.untold = m.wild
+	defer func() { n.untold = false }()
 	return n.phase(r, m.name+": over", false, m.end)
 }
 

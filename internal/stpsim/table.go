@@ -132,7 +132,7 @@ func (r *row) one(p *protocol, seed uint64) (times []time.Duration, err error) {
 		times = append(times, step(cut.name+": over", cut.tame, cut.end))
 	}
 	dies := n.killing(n.root())
-	times = append(times, step(dies.name, true, dies.begin), step(dies.name+": over", true, dies.end))
+	times = append(times, step(dies.name, dies.tame, dies.begin), step(dies.name+": over", true, dies.end))
 	return times, err
 }
 

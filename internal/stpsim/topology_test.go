@@ -97,3 +97,20 @@ func TestNearest(t *testing.T) {
 	assert.Equal(t, []int{0, 0, 2, 2}, root)
 	assert.Equal(t, []int{0, 1, 0, 3}, away)
 }
+
+// Who loses the way to the root counts, and the root itself does not miss anybody.
+func TestOrphans(t *testing.T) {
+	n, err := build(ring(nil, 4), protocols["rstp"], 1, nil)
+	require.NoError(t, err)
+	defer n.lab.Close()
+	n.powerOn(0)
+	n.lab.Run(1)
+	root := n.root()
+	next := n.links[root] // from the root to the next bridge
+	assert.False(t, n.orphans(nil, -1))
+	assert.False(t, n.orphans([]*link{next}, -1), "there is the other way round")
+	assert.True(t, n.orphans([]*link{next, n.links[(root+2)%4]}, -1), "two parts, one without the root")
+	assert.True(t, n.orphans(nil, root))
+	assert.False(t, n.orphans(nil, (root+1)%4))
+	assert.False(t, next.cut, "nothing has happened")
+}
