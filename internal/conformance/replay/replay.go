@@ -3,7 +3,8 @@
 // did: frames, refusals, and dumps of every table, after each step.
 //
 // Time is virtual. Wait steps take it, up to the sum of all so far; the others take what
-// the recorder paused after them, by which the next wait is shorter. Timers run in order. Nothing in the package starts a goroutine.
+// the recorder paused after them, by which the next wait is shorter. Timers run in order.
+// Nothing in the package starts a goroutine.
 //
 // Two things are held against every scenario beside the records: that Explain
 // foretells each frame without touching anything, and that the two ledgers
