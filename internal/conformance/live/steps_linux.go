@@ -154,8 +154,10 @@ func (l *lab) dump(t *replay.Step) (err error) {
 		t.VLANGlobal, err = l.vlanGlobals()
 		t.Late = l.late()
 	case "dump-mdb":
-		t.MDB, t.RouterPorts, err = l.mdb()
 		t.Late = l.late()
+		if t.MDB, t.RouterPorts, err = l.mdb(); err == nil {
+			t.Querier, err = l.bridgeQuerier()
+		}
 	case "dump-mst":
 		t.MSTTable, err = l.mstTable()
 	case "dump-port":
@@ -163,7 +165,9 @@ func (l *lab) dump(t *replay.Step) (err error) {
 	case "dump-bridge":
 		t.BridgeTable, err = l.bridgeTable()
 	case "dump-stats":
-		t.Stats, err = l.stats()
+		if t.Stats, err = l.stats(); err == nil && l.snoops {
+			t.McastStats, err = l.mcastStats()
+		}
 	default:
 		return fmt.Errorf("%s: %w", t.Op, errNotHere)
 	}
