@@ -99,3 +99,25 @@ func TestQueryWithoutTime(t *testing.T) {
 		assert.Equal(t, want, b.m.Counters(1).Stats().IGMPQueries, "%v", tc.response)
 	}
 }
+
+// A report whose first record fills the table, which ends snooping, shortens nothing in
+// the second.
+func TestReportThatEndsSnooping(t *testing.T) {
+	b := newBench(t, 1, snoop.Rules{DumpAlways: true})
+	b.options(modern)
+	b.m.SetHashMax(2)
+	require.NoError(t, b.receive(1, report(1,
+		record{snoop.IsEx, "239.1.1.1", []string{"192.0.2.1", "192.0.2.2"}}, record{snoop.ToIn, "239.1.1.1", nil})))
+	rows := b.rows(group("239.1.1.1", ""))
+	require.Len(t, rows, 1)
+	assert.Equal(t, 260*time.Second, rows[0].Timer)
+	assert.Error(t, b.m.Add(b.now, snoop.Request{Port: 1, Key: group("239.1.1.2", "")}), "no more")
+}
+
+// The bridge's own querier is shown also while VLANs have queriers of their own.
+func TestQuerierBesideVLANs(t *testing.T) {
+	b := newBench(t, 1, newer)
+	b.options(func(o *snoop.Options) { o.Querier = true })
+	b.m.SetPerVLAN(b.now, true)
+	assert.True(t, b.m.Querier(b.now, 0, snoop.IPv4).Known)
+}

@@ -154,10 +154,10 @@ func (l *lab) dump(t *replay.Step) (err error) {
 		t.VLANGlobal, err = l.vlanGlobals()
 		t.Late = l.late()
 	case "dump-mdb":
-		t.Late = l.late()
 		if t.MDB, t.RouterPorts, err = l.mdb(); err == nil {
 			t.Querier, err = l.bridgeQuerier()
 		}
+		t.Late = l.late()
 	case "dump-mst":
 		t.MSTTable, err = l.mstTable()
 	case "dump-port":
@@ -178,7 +178,7 @@ func (l *lab) dump(t *replay.Step) (err error) {
 }
 
 // late is how long the scenario has run, in whole seconds, of which its waits are a small
-// part.
+// part; told behind a dump it is no less than what the dump's timers have run.
 func (l *lab) late() int { return 1 + int(time.Since(l.begun)/time.Second) }
 
 // errNotHere marks an operation that does not run live; LeftOut names it.
