@@ -330,7 +330,8 @@ type Querier struct {
 }
 
 // Queriers gives the queriers for IPv4 and IPv6: bridge-wide (vid 0), or those of a
-// VLAN, whichever counts (br_multicast_dump_querier_state).
+// VLAN while those count (br_multicast_dump_querier_state). As in Linux what the bridge
+// has is shown then too.
 func (b *Bridge) Queriers(vid frame.VID) (ip4, ip6 Querier) {
 	s := &b.snooping
 	s.look(func(m *snoop.Machine, now time.Duration) {

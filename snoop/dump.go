@@ -155,11 +155,12 @@ func (m *Machine) RouterPorts(now time.Duration, vid frame.VID) (all []RouterPor
 	return all
 }
 
-// Querier gives what is known of the querier of a family, bridge-wide (vid 0) or in a
-// VLAN, whichever counts (br_multicast_dump_querier_state).
+// Querier gives what is known of the querier of a family, bridge-wide (vid 0), or in a
+// VLAN while those count; the bridge's own is shown also while they do
+// (br_multicast_dump_querier_state).
 func (m *Machine) Querier(now time.Duration, vid frame.VID, f Family) (q Querier) {
 	c := m.optionsContext(vid)
-	if c == nil || f == L2 || !c.opts.Snooping || !m.bridge.opts.Snooping || m.perVLAN != (vid != 0) {
+	if c == nil || f == L2 || !c.opts.Snooping || !m.bridge.opts.Snooping || vid != 0 && !m.perVLAN {
 		return q
 	}
 	i := f.ip()

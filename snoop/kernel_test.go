@@ -24,6 +24,9 @@ func TestSourceTwice(t *testing.T) {
 	assert.Empty(t, dump(b))
 	r.Replace = true
 	require.NoError(t, b.m.Add(b.now, r))
+	require.ErrorAs(t, b.m.Add(b.now, snoop.Request{Port: 1, Key: group("239.1.1.2", ""), Mode: snoop.ModeExclude, Sources: addrs("192.0.2.1", "0.0.0.0")}), &no)
+	assert.Equal(t, snoop.ENOSPC, no.Errno, "nobody sends from there")
+	assert.NotContains(t, dump(b), "239 1 1 2 ")
 	require.ErrorAs(t, b.m.Add(b.now, snoop.Request{Port: 1, Key: group("239.1.1.2", ""), Proto: 3}), &no)
 	assert.Equal(t, snoop.ERANGE, no.Errno, "protocols of the kernel's own")
 }
@@ -78,4 +81,43 @@ func TestQueryFromGroup(t *testing.T) {
 		f := frame.Frame{Data: packet6(1, src, "ff02::1", message6(snoop.TypeMLDQuery, 1000, "::"))}
 		assert.Equal(t, taken, new(snoop.Packet).Parse(&f) == nil, src)
 	}
+}
+
+// A query of the bridge's own that leaves no time to answer counts as one of IGMPv1.
+func TestQueryWithoutTime(t *testing.T) {
+	for _, tc := range []struct {
+		response time.Duration
+		want     int
+	}{{0, 0}, {10 * time.Second, 1}, {25600 * time.Millisecond, 0}} {
+		b := newBench(t, 1, newer)
+		b.m.SetStats(true)
+		b.options(func(o *snoop.Options) { o.QueryResponseInterval = tc.response })
+		b.options(func(o *snoop.Options) { o.Querier = true })
+		b.wait(0)
+		var want [3][2]uint64
+		want[tc.want][snoop.Sent] = 1
+		assert.Equal(t, want, b.m.Counters(1).Stats().IGMPQueries, "%v", tc.response)
+	}
+}
+
+// A report whose first record fills the table, which ends snooping, shortens nothing in
+// the second.
+func TestReportThatEndsSnooping(t *testing.T) {
+	b := newBench(t, 1, snoop.Rules{DumpAlways: true})
+	b.options(modern)
+	b.m.SetHashMax(2)
+	require.NoError(t, b.receive(1, report(1,
+		record{snoop.IsEx, "239.1.1.1", []string{"192.0.2.1", "192.0.2.2"}}, record{snoop.ToIn, "239.1.1.1", nil})))
+	rows := b.rows(group("239.1.1.1", ""))
+	require.Len(t, rows, 1)
+	assert.Equal(t, 260*time.Second, rows[0].Timer)
+	assert.Error(t, b.m.Add(b.now, snoop.Request{Port: 1, Key: group("239.1.1.2", "")}), "no more")
+}
+
+// The bridge's own querier is shown also while VLANs have queriers of their own.
+func TestQuerierBesideVLANs(t *testing.T) {
+	b := newBench(t, 1, newer)
+	b.options(func(o *snoop.Options) { o.Querier = true })
+	b.m.SetPerVLAN(b.now, true)
+	assert.True(t, b.m.Querier(b.now, 0, snoop.IPv4).Known)
 }

@@ -131,7 +131,7 @@ func (p *Packet) ipv4(b []byte, owed bool) error {
 	p.readAddresses4(b)
 	p.Padding = len(b) - total
 	if b[9] != 2 {
-		p.other4(b[9], b[ihl:total])
+		p.other4(b[9], b[ihl:]) // as Linux does, to the end of the frame
 		return nil
 	}
 	return p.igmp(b[ihl:total], owed)

@@ -91,6 +91,7 @@ func TestParse(t *testing.T) {
 		{name: "PIM join", data: packet4(1, "10.0.0.1", "224.0.0.13", 103, []byte{0x23, 0, 0, 0})},
 		{name: "PIM hello of version 1", data: packet4(1, "10.0.0.1", "224.0.0.13", 103, []byte{0x10, 0, 0, 0})},
 		{name: "PIM hello elsewhere", data: packet4(1, "10.0.0.1", "224.0.0.14", 103, []byte{0x20, 0, 0, 0})},
+		{name: "PIM hello in padding", data: append(packet4(1, "10.0.0.1", "224.0.0.13", 103, []byte{0x20, 0}), 0, 0), kind: snoop.KindRouter},
 		{name: "PIM hello cut", data: packet4(1, "10.0.0.1", "224.0.0.13", 103, []byte{0x20, 0, 0})},
 		{name: "router advertisement", data: packet4(1, "10.0.0.1", "224.0.0.106", 2, message(0x30, 0, "0.0.0.0")), kind: snoop.KindRouter},
 		{name: "not to all snoopers", data: packet4(1, "10.0.0.1", "224.0.0.107", 2, message(0x30, 0, "0.0.0.0"))},

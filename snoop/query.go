@@ -62,7 +62,7 @@ func (m *Machine) sendQuery(c *context, pc *portContext, q queryFor) bool {
 			c.querier[i] = m.source.IPv4
 		}
 	}
-	m.Counters(out.Port).ownQuery(m, c, q.family, pc == nil)
+	m.Counters(out.Port).ownQuery(m, q.family, c.queryVersion(&q), pc == nil)
 	if m.cfg.Send != nil {
 		m.cfg.Send(out)
 	}
@@ -97,6 +97,22 @@ func (c *context) interval(q *queryFor) time.Duration {
 	return c.opts.LastMemberInterval
 }
 
+// code is the Max Resp Code of an IGMP query: the low byte of the time in tenths of a
+// second.
+func (c *context) code(q *queryFor) uint8 { return uint8(c.interval(q) / (100 * time.Millisecond)) }
+
+// queryVersion is what a query counts as: one of IGMPv2 that leaves no time to answer
+// is one of IGMPv1.
+func (c *context) queryVersion(q *queryFor) uint8 {
+	switch {
+	case q.family == IPv6:
+		return c.opts.MLDVersion
+	case c.opts.IGMPVersion == 2 && c.code(q) == 0:
+		return 1
+	}
+	return c.opts.IGMPVersion
+}
+
 // appendIGMP builds a query of IGMPv2 or IGMPv3 (br_ip4_multicast_alloc_query): TTL
 // 1, TOS 0xc0, don't fragment, Router Alert. The codes are the low bytes of the times:
 // they are not written as floating point numbers.
@@ -124,7 +140,7 @@ func (m *Machine) appendIGMP(b []byte, c *context, q *queryFor, sources []*sourc
 	b = append(b, dst[:4]...)
 	b = append(b, 0x94, 4, 0, 0)
 	be.PutUint16(b[24:], frame.Checksum(b[14:38], 0))
-	b = append(b, TypeIGMPQuery, uint8(c.interval(q)/(100*time.Millisecond)), 0, 0)
+	b = append(b, TypeIGMPQuery, c.code(q), 0, 0)
 	b = append(b, q.group[:4]...)
 	if c.opts.IGMPVersion == 3 {
 		b = append(b, q.robustness(), uint8(c.opts.QueryInterval/time.Second))

@@ -389,9 +389,10 @@ func (t *told) lastHostLeft() bool {
 }
 
 // askForSources is __grp_src_query_marked_and_rexmit: the marked sources have the
-// last member query time left, and the querier asks who wants them.
+// last member query time left, and the querier asks who wants them; not where the
+// report's own groups have filled the table, and so ended snooping.
 func (m *Machine) askForSources(now time.Duration, c *context, pc *portContext, x *member) {
-	if x.gone {
+	if x.gone || !m.bridge.opts.Snooping {
 		return
 	}
 	asks := c.sends(m, x.entry.key.Family.ip(), pc)
@@ -440,9 +441,9 @@ func (m *Machine) sendSources(now time.Duration, c *context, pc *portContext, x 
 	}
 }
 
-// askForGroup is __grp_send_query_and_rexmit.
+// askForGroup is __grp_send_query_and_rexmit, likewise.
 func (m *Machine) askForGroup(now time.Duration, c *context, pc *portContext, x *member) {
-	if x.gone {
+	if x.gone || !m.bridge.opts.Snooping {
 		return
 	}
 	if c.sends(m, x.entry.key.Family.ip(), pc) {

@@ -72,8 +72,8 @@ func (r *Request) validSources() error {
 		return refusal(EINVAL, "Protocol cannot be set for host groups")
 	}
 	for _, s := range r.Sources {
-		if s.isZero() || s.multicast(k.Family) {
-			return refusal(EINVAL, k.Family.String()+" invalid source address")
+		if s.multicast(k.Family) {
+			return refusal(EINVAL, k.Family.String()+" multicast source address is not allowed")
 		}
 	}
 	return nil

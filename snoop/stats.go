@@ -86,14 +86,11 @@ func (c *Counters) received(m *Machine, p *Packet) {
 
 // ownQuery counts a query of the bridge's own: sent on a port, or received by the
 // host.
-func (c *Counters) ownQuery(m *Machine, of *context, f Family, host bool) {
+func (c *Counters) ownQuery(m *Machine, f Family, version uint8, host bool) {
 	if !m.stats.Load() {
 		return
 	}
-	version, d := of.opts.IGMPVersion, Sent
-	if f == IPv6 {
-		version = of.opts.MLDVersion
-	}
+	d := Sent
 	if host {
 		d = Received
 	}

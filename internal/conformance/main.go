@@ -29,8 +29,9 @@
 // clear of them. Without a port that forwards, br0 loses its carrier and drops what the
 // host sends, some time within a second; so port p1 always forwards. br_netfilter drops
 // a frame whose inner 802.1Q tag is not whole, whatever its settings are; so none is
-// made. mcast_router 3 of a port becomes 1 when a timer ends. And a host with IPv6
-// loses it with an MTU below 1280, and listens to routers, so there are none.
+// made. A host with IPv6 loses it with an MTU below 1280, listens to routers, so there
+// are none, and reports the group that a snooping bridge joins, so there is no snooping
+// where the host has IPv6. What snooping times takes a minute at least, or ends at once.
 package main
 
 import (

@@ -7,7 +7,8 @@
 // port, and needs root. The kernel handles a frame while it is written to a TAP,
 // and all that follows of it waits in the other TAPs and in the host's socket when
 // the write returns; a request is carried out when it is answered. So nothing waits
-// for frames, and only wait steps take time.
+// for frames, and only wait steps take time; but where there is snooping some ticks of
+// the kernel's clock are let pass after a step that may leave timers which are due.
 package live
 
 import (

@@ -334,6 +334,20 @@ func (l *lab) routerPorts(b []byte) (list []replay.RouterPort) {
 	return list
 }
 
+// bridgeQuerier tells who asks bridge-wide; nil if the kernel does not say.
+func (l *lab) bridgeQuerier() (replay.Attrs, error) {
+	d, err := l.deviceAt(l.br)
+	if err != nil {
+		return nil, err
+	}
+	for kind, v := range rtnl.Attrs(d.data) {
+		if kind == unix.IFLA_BR_MCAST_QUERIER_STATE {
+			return l.querier(v), nil
+		}
+	}
+	return nil, nil
+}
+
 // querier reads who asks.
 func (l *lab) querier(b []byte) replay.Attrs {
 	table := replay.Attrs{}

@@ -154,7 +154,9 @@ func (l *lab) dump(t *replay.Step) (err error) {
 		t.VLANGlobal, err = l.vlanGlobals()
 		t.Late = l.late()
 	case "dump-mdb":
-		t.MDB, t.RouterPorts, err = l.mdb()
+		if t.MDB, t.RouterPorts, err = l.mdb(); err == nil {
+			t.Querier, err = l.bridgeQuerier()
+		}
 		t.Late = l.late()
 	case "dump-mst":
 		t.MSTTable, err = l.mstTable()
@@ -163,7 +165,9 @@ func (l *lab) dump(t *replay.Step) (err error) {
 	case "dump-bridge":
 		t.BridgeTable, err = l.bridgeTable()
 	case "dump-stats":
-		t.Stats, err = l.stats()
+		if t.Stats, err = l.stats(); err == nil && l.snoops {
+			t.McastStats, err = l.mcastStats()
+		}
 	default:
 		return fmt.Errorf("%s: %w", t.Op, errNotHere)
 	}
@@ -174,7 +178,7 @@ func (l *lab) dump(t *replay.Step) (err error) {
 }
 
 // late is how long the scenario has run, in whole seconds, of which its waits are a small
-// part.
+// part; told behind a dump it is no less than what the dump's timers have run.
 func (l *lab) late() int { return 1 + int(time.Since(l.begun)/time.Second) }
 
 // errNotHere marks an operation that does not run live; LeftOut names it.

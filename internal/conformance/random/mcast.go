@@ -29,7 +29,7 @@ var mcastValues = map[string]setting{
 	"mcast_membership_interval":     numbers(26000, 30000),
 	"mcast_querier_interval":        numbers(25500, 30000),
 	"mcast_query_interval":          numbers(12500, 6000),
-	"mcast_query_response_interval": numbers(0, 1000, 6000),
+	"mcast_query_response_interval": numbers(0, 6000, 12000),
 	"mcast_startup_query_interval":  numbers(12500, 6000),
 }
 
@@ -72,15 +72,17 @@ func (g *generator) snooping(b replay.Attrs) {
 	}
 }
 
-// slowVLANs gives VLANs that are new a long time in which the last member of a group may
-// answer: their own default is a second.
+// slowVLANs gives VLANs that are new a long time in which members may answer: their own
+// default is ten seconds, and one for the last of a group.
 func (g *generator) slowVLANs(vids ...uint16) {
 	if !g.mcast || !g.opt.vlans() || !g.opt.Features.Bridge["mcast_vlan_snooping"] {
 		return
 	}
 	for _, vid := range vids {
 		g.then = append(g.then, replay.Step{
-			Op: "vlan-global-set", VID: vid, Attrs: replay.Attrs{"mcast_last_member_interval": num(6000)},
+			Op: "vlan-global-set", VID: vid, Attrs: replay.Attrs{
+				"mcast_last_member_interval": num(6000), "mcast_query_response_interval": num(6000),
+			},
 		})
 	}
 }

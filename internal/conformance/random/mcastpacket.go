@@ -111,10 +111,10 @@ func message(kind, code byte, group netip.Addr) []byte {
 }
 
 // igmpQuery is a query of IGMPv2 or, modern, IGMPv3 (RFC 3376, section 4.1). soon has it
-// answered in the shortest time that there is.
+// answered in the shortest time that there is, else it is the longest.
 func igmpQuery(group netip.Addr, sources []netip.Addr, modern, soon bool) []byte {
-	const tenSeconds = 100
-	code := byte(tenSeconds)
+	const longest = 255
+	code := byte(longest)
 	if soon {
 		code = 0
 	}
@@ -128,10 +128,10 @@ func igmpQuery(group netip.Addr, sources []netip.Addr, modern, soon bool) []byte
 
 // mldQuery is igmpQuery for MLD (RFC 3810, section 5.1).
 func mldQuery(group netip.Addr, sources []netip.Addr, modern, soon bool) []byte {
-	const tenSeconds = 10_000
+	const longest = 65_535
 	b := message(130, 0, group)
 	if !soon {
-		binary.BigEndian.PutUint16(b[4:], tenSeconds)
+		binary.BigEndian.PutUint16(b[4:], longest)
 	}
 	if modern {
 		b = append(b, 2, 125)

@@ -234,7 +234,7 @@ var bridgeDefaults = replay.Attrs{
 	"mcast_last_member_count": num(2), "mcast_startup_query_count": num(2),
 	"mcast_last_member_interval": num(6000), "mcast_membership_interval": num(26000),
 	"mcast_querier_interval": num(25500), "mcast_query_interval": num(12500),
-	"mcast_query_response_interval": num(1000), "mcast_startup_query_interval": num(12500),
+	"mcast_query_response_interval": num(6000), "mcast_startup_query_interval": num(12500),
 	"mcast_querier": num(0), "mcast_query_use_ifaddr": num(0), "mcast_stats_enabled": num(0),
 	"mcast_vlan_snooping": num(0),
 }

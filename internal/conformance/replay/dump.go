@@ -121,7 +121,8 @@ func vlanLine(v VLANEntry) string {
 }
 
 // dumpStats compares the counters of packets and bytes; those of errors and
-// drops tell of the kernel's stack behind the bridge as well.
+// drops tell of the kernel's stack behind the bridge as well. If recorded it compares
+// those of IGMP and MLD too.
 func (r *run) dumpStats(t *Step) error {
 	got := r.statsTable()
 	for _, name := range slices.Sorted(maps.Keys(t.Stats)) {
@@ -134,7 +135,7 @@ func (r *run) dumpStats(t *Step) error {
 	if len(t.Stats) != len(got) {
 		return mismatchf("the record has the counters of %d devices, there are %d", len(t.Stats), len(got))
 	}
-	return nil
+	return r.diffMcast(t.McastStats)
 }
 
 func counters(rxPackets, rxBytes, txPackets, txBytes uint64) map[string]int64 {

@@ -104,7 +104,7 @@ func protoWord(n uint8) string {
 	return strconv.Itoa(int(n))
 }
 
-// dumpMDB compares groups and bridge-wide router ports.
+// dumpMDB compares groups, bridge-wide router ports and, if recorded, queriers.
 func (r *run) dumpMDB(t *Step) error {
 	var want, got []mdbRow
 	for _, e := range t.MDB {
@@ -116,7 +116,10 @@ func (r *run) dumpMDB(t *Step) error {
 	if err := diffRows(want, got, t.slack()); err != nil {
 		return err
 	}
-	return diffRouters("", t.RouterPorts, r.routerTable(0), t.slack())
+	if err := diffRouters("", t.RouterPorts, r.routerTable(0), t.slack()); err != nil || t.Querier == nil {
+		return err
+	}
+	return diffQuerier("", t.Querier, r.querierTable(0), t.slack())
 }
 
 // mdbRow is a row of the database: words that have to be equal, and times.

@@ -124,16 +124,19 @@ type Step struct {
 	MSTTable    map[string][]MSTEntry       `json:"mst_table,omitzero"`
 	MDB         []MDBEntry                  `json:"mdb,omitzero"`
 	RouterPorts []RouterPort                `json:"router_ports,omitzero"`
+	Querier     Attrs                       `json:"querier,omitzero"` // bridge-wide; nil: not recorded
 	PortTable   map[string]Attrs            `json:"port_table,omitzero"`
 	BridgeTable Attrs                       `json:"bridge_table,omitzero"`
 	Stats       map[string]map[string]int64 `json:"stats,omitzero"`
+
+	McastStats map[string]map[string]uint64 `json:"mcast_stats,omitzero"` // nil: not recorded
 }
 
 // Strip takes the results off.
 func (t *Step) Strip() {
 	t.Out, t.Err, t.Extack, t.Late = nil, "", "", 0
 	t.FDB, t.VLANTable, t.VLANGlobal, t.MSTTable = nil, nil, nil, nil
-	t.MDB, t.RouterPorts, t.PortTable, t.BridgeTable, t.Stats = nil, nil, nil, nil, nil
+	t.MDB, t.RouterPorts, t.Querier, t.PortTable, t.BridgeTable, t.Stats, t.McastStats = nil, nil, nil, nil, nil, nil, nil
 }
 
 // FDBEntry is a line of dump-fdb.

@@ -38,7 +38,7 @@ func (r *run) writeTable(t *Step) {
 			t.MSTTable[d.name] = r.mstTable(d.name)
 		}
 	case "dump-mdb":
-		t.MDB, t.RouterPorts = r.mdbTable(), r.routerTable(0)
+		t.MDB, t.RouterPorts, t.Querier = r.mdbTable(), r.routerTable(0), r.querierTable(0)
 	case "dump-port":
 		t.PortTable = map[string]Attrs{}
 		for _, d := range r.devs {
@@ -49,7 +49,7 @@ func (r *run) writeTable(t *Step) {
 	case "dump-bridge":
 		t.BridgeTable = bridgeTable(r.b.Info())
 	case "dump-stats":
-		t.Stats = r.statsTable()
+		t.Stats, t.McastStats = r.statsTable(), r.mcastTable()
 	}
 }
 

@@ -27,7 +27,7 @@ var modules = []string{"tun", "bridge"}
 
 const (
 	bootPatience = 2 * time.Minute // for a guest that is translated, on a busy machine
-	patience     = time.Minute     // for one scenario
+	patience     = 3 * time.Minute // for one scenario, beside others
 )
 
 // request is what the guest is asked for.
