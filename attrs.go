@@ -269,7 +269,7 @@ type PortAttrs struct {
 	//
 	// McastToUnicast: each station behind the port is a member of its own, and a frame to
 	// its group is sent once to each, with its address as the destination: copied, and so
-	// at a cost. There are 1024 stations of the port in a group at most, and 65,536
+	// at a cost. There are 16,384 stations of the port in a group at most, and 65,536
 	// memberships of the port before a group has one station only; a report of one more is
 	// dropped, as at McastMaxGroups.
 	FastLeave          *bool

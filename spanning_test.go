@@ -406,7 +406,7 @@ func TestSpanningUnderTraffic(t *testing.T) {
 		defer close(done)
 		p := rootBPDU()
 		for i := range 300 {
-			p.Root.Address[5], p.Cost = byte(i), uint32(i%7)
+			p.Root.Address[5], p.Cost = 0x80|byte(i), uint32(i%7) // worse than that of the end
 			for n := 3; n <= 4; n++ {
 				p.Port = stp.PortID(n)
 				_ = l.p(n).Receive(bpduFrame(mac(77), p))

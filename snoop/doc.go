@@ -82,7 +82,7 @@
 //     altogether, as in Linux;
 //   - memberships of a port by the number of groups, by [PortOptions.MaxGroups], and by
 //     [Machine.SetPortMaxGroups]. Where a port converts to unicast each host has its
-//     own: there are 1024 of a port in a group at most, and 65,536 of a port before a
+//     own: there are 16,384 of a port in a group at most, and 65,536 of a port before a
 //     group has one only. These two are ours;
 //   - sources of a member: 32;
 //   - hosts that a port tracks by [PortOptions.EHTHostsLimit], each with 128 sources of a

@@ -71,7 +71,7 @@ const sourceLimit = 32
 // number of addresses: so many a port and group there may be, and so many memberships a
 // port before a group has one host only.
 const (
-	hostLimit       = 1024
+	hostLimit       = 1 << 14
 	membershipLimit = 1 << 16
 )
 
