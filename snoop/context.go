@@ -81,7 +81,7 @@ func (c *context) touch(m *Machine) {
 
 func (c *context) publish(m *Machine) {
 	c.changed = false
-	v := &contextView{snooping: c.vid == 0 || c.opts.Snooping}
+	v := &contextView{snooping: c.vid == 0 || c.opts.Snooping, hostAlways: c.opts.Router == RouterAlways}
 	for i, f := range families {
 		v.modern[i] = c.modern(f)
 		v.querier[i] = c.querierExists(m, i)

@@ -37,7 +37,8 @@ func TestGroupWithoutMember(t *testing.T) {
 	require.NoError(t, b.m.SetPortOptions(2, snoop.PortOptions{MaxGroups: 1, EHTHostsLimit: 1}))
 	require.NoError(t, b.receive(2, join4(1, "239.1.1.1")))
 	require.ErrorIs(t, b.receive(2, join4(1, "239.1.1.2")), snoop.ErrTooManyGroups)
-	assert.Equal(t, 2, b.m.Len())
+	b.m.FlushEntries(b.now, snoop.Flush{VID: new(frame.VID(7))})
+	assert.Equal(t, 2, b.m.Len(), "a flush that does not mean it leaves it")
 	require.NoError(t, b.receive(1, join4(1, "239.1.1.2")))
 	assert.Equal(t, 2, b.m.Len())
 	require.NoError(t, b.m.Delete(b.now, snoop.Request{Port: 1, Key: group("239.1.1.2", "")}))
@@ -120,4 +121,22 @@ func TestQuerierBesideVLANs(t *testing.T) {
 	b.options(func(o *snoop.Options) { o.Querier = true })
 	b.m.SetPerVLAN(b.now, true)
 	assert.True(t, b.m.Querier(b.now, 0, snoop.IPv4).Known)
+}
+
+// A router of IP behind the host is told of no group that is none of IP.
+func TestHostRouterOfIP(t *testing.T) {
+	b := newBench(t, 1, newer)
+	require.NoError(t, b.m.Add(b.now, snoop.Request{Port: 1, Key: mac("03:00:00:00:00:01"), Permanent: true}))
+	require.NoError(t, b.receive(0, query4(1, "10.0.0.9", 100)))
+	f := frame.Frame{Data: append([]byte{3, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0x0a, 2, 0x88, 0xb5}, make([]byte, 46)...)}
+	decide := func() snoop.Decision {
+		var p snoop.Packet
+		require.NoError(t, b.m.View().Parse(&f, 0, &p))
+		return b.m.View().Decide(&p, 0)
+	}
+	d := decide()
+	assert.True(t, d.Hit)
+	assert.False(t, d.Host)
+	b.options(func(o *snoop.Options) { o.Router = snoop.RouterAlways })
+	assert.True(t, decide().Host)
 }

@@ -426,13 +426,13 @@ func (m *Machine) FlushEntries(now time.Duration, f Flush) {
 		if e.host && f.host(&e.key) {
 			m.setHost(now, e, false)
 			m.stop(&e.timer)
+			m.dropIfEmpty(e)
 		}
 		for _, x := range slices.Clone(e.members) {
 			if f.member(x) {
 				m.deleteMember(now, x)
 			}
 		}
-		m.dropIfEmpty(e)
 	}
 	m.flush()
 }

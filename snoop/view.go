@@ -26,11 +26,12 @@ type viewState struct {
 
 // contextView is what the datapath asks of a context.
 type contextView struct {
-	snooping bool // of the VLAN; true for the bridge-wide context
-	modern   [2]bool
-	querier  [2]bool // groups are restricted
-	host     [2]bool // the host is a multicast router
-	routers  [2][]PortRef
+	hostAlways bool // all groups go to the host, of IP or not
+	snooping   bool // of the VLAN; true for the bridge-wide context
+	modern     [2]bool
+	querier    [2]bool // groups are restricted
+	host       [2]bool // the host is a multicast router
+	routers    [2][]PortRef
 }
 
 // PortRef is a port as groups and router lists name it. Rank orders ports: it
@@ -105,7 +106,7 @@ func (v *View) Decide(p *Packet, vid frame.VID) (d Decision) {
 	}
 	if p.Family == L2 {
 		d.Hit = group != nil
-		d.Host = c.host[0] || c.host[1]
+		d.Host = c.hostAlways // a router of IP is none of what is not IP
 		d.routers = c.routers[0]
 	} else {
 		i := p.Family.ip()
