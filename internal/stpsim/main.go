@@ -21,8 +21,8 @@
 // changed its state, and every bridge accounts for every frame. Before that, frames to
 // hosts that have been silent arrive once, where bridges forget what a change of the
 // topology made wrong. Linux's 802.1D does so only some time within the ageing time (its
-// collector is not called earlier), and nobody does if BPDUs were lost: what went astray
-// then is counted.
+// collector is not called earlier), and nobody does if BPDUs were lost, or what was wrong
+// was learned while there was a loop: what went astray then is counted.
 //
 // While it converges, hosts talk. After a power-on, a cut, a flap, a mended cable and a
 // bridge that loses its power or gets it back there may be no loop in any instant, no

@@ -23,7 +23,7 @@ type network struct {
 	up      []bool           // by node
 	links   []*link
 	hosts   []*bridgetest.Host // by bridge
-	untold  bool               // what BPDUs said of a change of the topology may be lost
+	untold  bool               // bridges may have learned or kept what is wrong, and nobody says so
 
 	watch
 	traffic
@@ -165,6 +165,9 @@ func (n *network) populate() error {
 		n.up[i] = true
 	}
 	alike := n.rand.IntN(2) == 0
+	if n.topo.diameter() > longest/2 { // the cheapest way could have more hops than BPDUs travel
+		alike = true
+	}
 	for i, c := range n.topo.cables {
 		if err := n.plug(i, c, alike); err != nil {
 			return err

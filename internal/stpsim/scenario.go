@@ -102,6 +102,10 @@ func (n *network) phase(r *result, name string, tame bool, happens func()) error
 	r.phases = append(r.phases, phase{
 		name: name, ok: max(n.since-start, 0), quiet: n.changed - start, looped: n.looped - looped,
 	})
+	if n.looped > looped { // what was learned then no protocol has to forget: a port that blocks changes nothing
+		defer func(was bool) { n.untold = was }(n.untold)
+		n.untold = true
+	}
 	if err == nil {
 		err = n.check()
 	}
