@@ -40,6 +40,14 @@ func setValue(field reflect.Value, value string) error {
 		*p, err = frame.ParseMAC(value)
 		return err
 	}
+	if field.Kind() == reflect.Uint8 { // a named value
+		for n := range uint64(256) {
+			field.SetUint(n)
+			if name, ok := field.Interface().(fmt.Stringer); ok && name.String() == value {
+				return nil
+			}
+		}
+	}
 	switch value { // of a bool, and of numbers that are one
 	case "on":
 		value = "1"

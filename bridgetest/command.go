@@ -19,6 +19,8 @@ var commands = map[string]struct {
 	"switch": {1, (*scenario).addSwitch},
 	"host":   {1, quietly((*scenario).addHost)},
 	"cable":  {2, quietly((*scenario).addCable)},
+	"cut":    {1, func(s *scenario, a []string) error { return s.cable(a, (*Link).Cut) }},
+	"mend":   {1, func(s *scenario, a []string) error { return s.cable(a, (*Link).Mend) }},
 	"set":    {2, (*scenario).set},
 	"link":   {2, (*scenario).link},
 	"vlan":   {3, (*scenario).vlan},
@@ -31,7 +33,7 @@ var commands = map[string]struct {
 	}},
 	"query": {2, (*scenario).query},
 	"run":   {1, (*scenario).run},
-	"log":   {1, func(s *scenario, a []string) error { s.off = a[0] != "on"; return nil }},
+	"log":   {1, (*scenario).setLog},
 	"trace": {1, (*scenario).trace},
 	"show":  {1, (*scenario).show},
 }
@@ -60,7 +62,11 @@ func (s *scenario) addSwitch(a []string) error {
 		return err
 	}
 	b.SetTrace(nil) // until "trace on"
-	b.Watch(func(e bridge.Event) { fmt.Fprintf(s, "%s %s: %s\n", s.lab.now, b.Name(), e) })
+	b.Watch(func(e bridge.Event) {
+		if !s.off {
+			fmt.Fprintf(&s.log, "%s %s: %s\n", s.lab.now, b.Name(), e)
+		}
+	})
 	return setBridge(b, a[1:])
 }
 
@@ -124,7 +130,26 @@ func (s *scenario) addCable(a []string) error {
 		}
 		ends[i] = End{Switch: sw, PortName: port}
 	}
-	return s.lab.AddCable(Cable{ends[0], ends[1]})
+	k, err := s.lab.Connect(Cable{ends[0], ends[1]})
+	if err != nil {
+		return err
+	}
+	s.cables = append(s.cables, k)
+	return nil
+}
+
+// cable does something to the cable that has this end.
+func (s *scenario) cable(a []string, do func(*Link) error) error {
+	p, err := s.port(a[0])
+	if err != nil {
+		return err
+	}
+	for _, k := range s.cables {
+		if x, y := k.Ports(); x == p || y == p {
+			return do(k)
+		}
+	}
+	return fmt.Errorf("there is no cable between switches at %s", a[0])
 }
 
 // device finds a switch or a port; the port is nil if it is a switch.
@@ -220,7 +245,7 @@ func (s *scenario) ping(a []string) error {
 	}
 	took, err := from.Ping(to.IP())
 	if err == nil {
-		fmt.Fprintf(s, "%s %s has its answer after %s\n", s.lab.now, from.name, took)
+		fmt.Fprintf(&s.log, "%s %s has its answer after %s\n", s.lab.now, from.name, took)
 	}
 	return err
 }
@@ -288,6 +313,15 @@ func (s *scenario) run(a []string) error {
 	}
 	s.lab.Run(d)
 	return nil
+}
+
+func (s *scenario) setLog(a []string) error {
+	switch a[0] {
+	case "on", "events", "off":
+		s.off, s.noFrames = a[0] == "off", a[0] == "events"
+		return nil
+	}
+	return errUsage
 }
 
 func (s *scenario) trace(a []string) error {

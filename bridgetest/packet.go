@@ -1,12 +1,14 @@
 package bridgetest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
 
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/stp"
 )
 
 // ErrBadPacket is what the errors of the parse functions match.
@@ -213,6 +215,11 @@ func describe(f frame.Frame) string {
 		tag = "[" + f.Tag.String() + "] "
 	}
 	payload := f.Rest()[2:]
+	if f.Dst().IsLinkLocal() && bytes.HasPrefix(payload, bpduLLC) {
+		if p, err := stp.Parse(payload[len(bpduLLC):]); err == nil {
+			return tag + describeBPDU(p)
+		}
+	}
 	switch f.Type() {
 	case frame.TypeARP:
 		if a, err := ParseARP(payload); err == nil {
@@ -224,6 +231,20 @@ func describe(f frame.Frame) string {
 		}
 	}
 	return fmt.Sprintf("%stype %s, %d bytes, %s > %s", tag, f.Type(), f.WireLen(), f.Src(), f.Dst())
+}
+
+// bpduLLC is the LLC header that BPDUs stand behind.
+var bpduLLC = []byte{0x42, 0x42, 0x03}
+
+func describeBPDU(p stp.BPDU) string {
+	if p.Type == stp.TCN {
+		return "BPDU tcn"
+	}
+	s := fmt.Sprintf("BPDU %v of %v port %04x, root %v cost %d", p.Type, p.Bridge, uint16(p.Port), p.Root, p.Cost)
+	if p.Flags&stp.TopologyChange != 0 {
+		s += ", topology change"
+	}
+	return s
 }
 
 func describeARP(a ARP) string {

@@ -35,6 +35,7 @@ import (
 //	                                     or trunk=VID,VID... for the port; self: the switch's own
 //	cable END END                        two switches, each END is SWITCH:PORT
 //	set DEV ATTR=VALUE...                settings, named as ip-link(8) and bridge(8) do
+//	cut END, mend END                    the cable between switches that has this end
 //	link PORT up|down                    the port's carrier
 //	vlan add|del PORT VID [pvid] [untagged]
 //	ping HOST HOST
@@ -42,7 +43,7 @@ import (
 //	join, leave, forget HOST GROUP       an IPv4 group
 //	query HOST INTERVAL MAXRESP          the host is the querier; "query HOST off"
 //	run DURATION                         time goes by
-//	log on|off                           what happens is written down, or not
+//	log on|events|off                    what happens is written down, without frames, or not
 //	trace on|off                         also each step of each switch
 //	show fdb|mdb|ports|counters          fdb: without the switches' own addresses
 //
@@ -112,12 +113,15 @@ func firstDifference(want, got string) string {
 type scenario struct {
 	lab *Lab
 	log bytes.Buffer
-	off bool // nothing is written down
+	off bool // what happens is not written down
+
+	noFrames bool // nor are frames
+	cables   []*Link
 }
 
 // Write is the lab's trace.
 func (s *scenario) Write(b []byte) (int, error) {
-	if s.off {
+	if s.off || s.noFrames {
 		return len(b), nil
 	}
 	return s.log.Write(b)

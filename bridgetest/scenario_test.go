@@ -69,7 +69,7 @@ func TestPlayScenarioRefuses(t *testing.T) {
 	for _, line := range []string{
 		"dance", "host", "switch br1 no_such=1", "switch br1 ageing_time=soon", "host h1 shape=round",
 		"vlan add br0 x", "vlan add br0 2 fast", "cable a b", "send h1 nowhere", "join h1 everybody",
-		"run away", "query h1 often 1s", "show clouds", "query h1 10s", "log", "set br0 priority=70000",
+		"run away", "query h1 often 1s", "log loudly", "set p1 state=dizzy", "show clouds", "query h1 10s", "log", "set br0 priority=70000",
 	} {
 		_, err := bridgetest.PlayScenario("switch br0\nhost h1\n----\n\n" + line + "\n----\n")
 		assert.ErrorContains(t, err, line, "%q", line)
