@@ -27,6 +27,9 @@ var (
 // sources.
 func mcVersions(t *testing.T, test func(t *testing.T, a bridge.BridgeAttrs)) {
 	for _, modern := range []bool{false, true} {
+		if modern && testing.Short() {
+			break // it is the other once more, to the race detector
+		}
 		name, a := "IGMPv2 and MLDv1", mcShort()
 		if modern {
 			name, a.McastIGMPVersion, a.McastMLDVersion = "IGMPv3 and MLDv2", new(3), new(2)

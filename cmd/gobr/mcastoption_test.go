@@ -29,7 +29,7 @@ func TestEveryMcastOptionDoesWhatItSays(t *testing.T) {
 		o, err := parseRun([]string{"--tap", "a", "--mcast", strings.TrimSuffix(x.name+"="+value, "=")})
 		require.NoError(t, err, x.name)
 		assert.True(t, o.cfg.McastSnooping, x.name)
-		b, err := bridge.New(bridge.Config{Seed: 1, McastSnooping: true})
+		b, err := bridge.New(bridge.Config{Seed: 1, McastSnooping: true, Clock: func() time.Time { return time.Unix(0, 0) }})
 		require.NoError(t, err)
 		defer b.Close()
 		want := b.Info()

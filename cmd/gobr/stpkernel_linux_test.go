@@ -45,6 +45,9 @@ func steady(t *testing.T, heard [][]byte) []byte {
 // the same root, the same port blocked, before and after a cable is cut. It says the same
 // too, byte for byte. So does one with RSTP, once it has noticed.
 func TestSpanningTreeWithKernels(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes as long as the others' timers do")
+	}
 	type made struct {
 		tree    *tree
 		bridges int

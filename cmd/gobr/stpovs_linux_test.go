@@ -162,6 +162,9 @@ func (tr *tree) addGobrAmongOVS(kind string) *gobrBridge {
 // A gobr in the place of any bridge of Open vSwitch makes the same tree with the others,
 // also one that speaks 802.1D: they notice, and speak it too where they meet it.
 func TestSpanningTreeWithOpenVSwitch(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes as long as the others' timers do")
+	}
 	needsOVS(t)
 	type made struct {
 		tree    *tree
