@@ -49,6 +49,7 @@ type end struct {
 	name  string
 	port  *bridge.Port
 	state bridge.PortState // as the bridge's events told it
+	lapse lapse
 }
 
 // A way is one direction of a cable between bridges.
