@@ -24,6 +24,7 @@ type network struct {
 	links   []*link
 	hosts   []*bridgetest.Host // by bridge
 	untold  bool               // bridges may have learned or kept what is wrong, and nobody says so
+	echoed  bool               // what was cut in a mishap made echoes
 
 	watch
 	traffic

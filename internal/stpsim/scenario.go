@@ -69,18 +69,19 @@ func (n *network) suffer(r *result, m mishap) error {
 		if err := n.phase(r, m.name, m.tame, m.begin); err != nil {
 			return err
 		}
-		return n.phase(r, m.name+": over", m.tame, m.end)
+		return n.phase(r, m.name+": over", m.tameEnd, m.end)
 	}
 	n.talk()
 	looped, doubles, stormed := n.looped, n.doubles, n.stormed
 	m.begin()
 	n.lab.Run(m.spell)
 	n.hush()
-	if m.tame {
+	if m.tame && !n.echoed {
 		if err := n.wasTame(looped, doubles, stormed); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 	}
+	n.echoed = false
 	n.untold = m.wild
 	defer func() { n.untold = false }()
 	return n.phase(r, m.name+": over", false, m.end)

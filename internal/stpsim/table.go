@@ -129,10 +129,10 @@ func (r *row) one(p *protocol, seed uint64) (times []time.Duration, err error) {
 		}
 		cut := m([]*link{l})
 		times = append(times, step(cut.name, cut.tame, func() { n.startStream(l.a, l.b); cut.begin() }), n.stopStream())
-		times = append(times, step(cut.name+": over", cut.tame, cut.end))
+		times = append(times, step(cut.name+": over", cut.tameEnd, cut.end))
 	}
 	dies := n.killing(n.root())
-	times = append(times, step(dies.name, dies.tame, dies.begin), step(dies.name+": over", true, dies.end))
+	times = append(times, step(dies.name, dies.tame, dies.begin), step(dies.name+": over", dies.tameEnd, dies.end))
 	return times, err
 }
 
