@@ -124,7 +124,7 @@ func (n *network) phase(r *result, name string, tame bool, happens func()) error
 
 // wasTame says whether there was no loop since then, and what it would have done. RSTP
 // with shared segments is asked for nothing: there nobody agrees, a port waits for two
-// hello times instead (802.1D-2004, 17.20.5), and what is said of a root that is gone can
+// hello times instead (802.1D-2004, 17.20.5), and what is said of a way that is gone can
 // go round for longer than that.
 func (n *network) wasTame(looped time.Duration, doubles int, stormed uint64) error {
 	if n.proto.rapid && n.topo.hubs > 0 || n.looped == looped && n.doubles == doubles && n.stormed == stormed {

@@ -46,10 +46,15 @@ func (c cell) String() string {
 
 // seconds are as short as a table wants them.
 func seconds(d time.Duration) string {
-	if d < time.Second && d > 0 {
-		return fmt.Sprintf("%.4f", d.Seconds())
+	digits := 1
+	switch {
+	case d <= 0 || d >= time.Second:
+	case d >= time.Millisecond:
+		digits = 3
+	default:
+		digits = 5
 	}
-	return fmt.Sprintf("%.1f", d.Seconds())
+	return fmt.Sprintf("%.*f", digits, d.Seconds())
 }
 
 // printTable measures how long networks take to converge and to heal.
