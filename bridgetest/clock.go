@@ -95,9 +95,10 @@ func (l *Lab) instant() {
 	for len(l.events) > 0 && l.events[0].at <= l.now {
 		heap.Pop(&l.events).(event).do()
 	}
+	now := l.clock()
 	for _, b := range l.switches {
-		if t, runs := b.NextTimer(); runs && !t.After(l.clock()) {
-			b.Tick(l.clock())
+		if t, runs := b.NextTimer(); runs && !t.After(now) {
+			b.Tick(now)
 		}
 	}
 }

@@ -64,7 +64,8 @@
 //
 // It differs from the clause where that is known to be wrong or was made more precise in
 // 802.1Q: a disputed port (rapidinfo.go, recordDispute), what counts as repeated
-// (rcvInfo), and a TCN, which the clause counts as other information and forgets. It
+// (rcvInfo), when all ports are synced (rapidport.go, allSynced), and a TCN, which the
+// clause counts as other information and forgets. It
 // adds, off unless asked for, BPDU guard and filter, restricted role (root guard) and
 // TCN, and loop guard ([RapidPort]).
 //

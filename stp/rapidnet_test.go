@@ -101,11 +101,14 @@ func (n *network) at(after time.Duration, do func()) {
 // build makes bridges of lines like "111: a b c": the identifier, in hexadecimal, then
 // the LAN of each port from 1 up. Ports of 200,000 each; a LAN with two ends is a
 // point-to-point link. Links come up at once, in the order of lines.
-func (n *network) build(text string) {
+func (n *network) build(text string) { n.buildOf(newRapidNode, text) }
+
+// buildOf is build for machines of either protocol.
+func (n *network) buildOf(make func(*node) speaker, text string) {
 	for line := range strings.Lines(text) {
 		name, ports, _ := strings.Cut(strings.TrimSpace(line), ":")
 		if name != "" {
-			n.add(name, newRapidNode, strings.Fields(ports)...)
+			n.add(name, make, strings.Fields(ports)...)
 		}
 	}
 	for _, name := range n.names {
@@ -202,10 +205,15 @@ func (n *network) run(d time.Duration) {
 
 // until runs until ok, and says how long that took.
 func (n *network) until(most time.Duration, ok func() bool) time.Duration {
+	return n.untilEvery(latency, most, ok)
+}
+
+// untilEvery is until that asks ok seldom.
+func (n *network) untilEvery(d, most time.Duration, ok func() bool) time.Duration {
 	start := n.now
 	for !ok() {
 		require.Less(n.t, n.now-start, most, "did not converge")
-		n.run(latency)
+		n.run(d)
 	}
 	return n.now - start
 }

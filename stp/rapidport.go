@@ -158,10 +158,13 @@ func (p *rapidPort) helloTime() int { return seconds(p.designatedTimes.helloTime
 func (p *rapidPort) maxAge() int    { return seconds(p.designatedTimes.maxAge) }
 
 // allSynced is 17.20.3: no port but the root port could be part of a loop by what is
-// behind this one.
+// behind this one. That none is about to take another priority vector is of 802.1Q
+// (2018, 13.28.2): what a port is synced by may not be good for that. Without this it
+// depends on which machine runs first whether the bridge agrees to a worse way to the root
+// that those behind it have not agreed to.
 func (m *Rapid) allSynced() bool {
 	for _, p := range m.ports {
-		if !p.selected || p.role != p.selectedRole || !p.synced && p.role != RoleOfRoot {
+		if !p.selected || p.updtInfo || p.role != p.selectedRole || !p.synced && p.role != RoleOfRoot {
 			return false
 		}
 	}

@@ -27,11 +27,7 @@ func (n *network) check() error {
 	changed := n.changed
 	parts := n.reach()
 	together := func(a, b int) bool { return n.up[a] && n.up[b] && parts.find(a) == parts.find(b) }
-	cold := n.unicast(together)
-	if !n.proto.flushes || n.untold {
-		cold = n.excuse(together)
-	}
-	if err := n.ask("unicast to hosts silent so far", n.pairs(1), cold); err != nil {
+	if err := n.ask("unicast to hosts silent so far", n.pairs(1), n.excuse(together, n.mislaid())); err != nil {
 		return err
 	}
 	if err := n.ask("broadcast", n.everyone(), n.broadcast(together)); err != nil {
@@ -121,12 +117,12 @@ func (n *network) unicast(together func(a, b int) bool) func(*probe) error {
 	}
 }
 
-// excuse is unicast for bridges that may know a way that is no more: a frame that does
-// not arrive is counted.
-func (n *network) excuse(together func(a, b int) bool) func(*probe) error {
+// excuse is unicast for bridges that may know a way that is no more: a frame to a host
+// that is mislaid, and that does not arrive, is counted.
+func (n *network) excuse(together func(a, b int) bool, mislaid []bool) func(*probe) error {
 	judge := n.unicast(together)
 	return func(p *probe) error {
-		if p.arrived[p.to] == 0 && together(p.from, p.to) {
+		if mislaid[p.to] && p.arrived[p.to] == 0 && together(p.from, p.to) {
 			n.astray++
 			return nil
 		}

@@ -14,7 +14,7 @@ import (
 func TestNetworksConverge(t *testing.T) {
 	o := options{seed: 1, n: 150, jobs: runtime.GOMAXPROCS(0)}
 	if testing.Short() {
-		o.n = 30
+		o.n = 15
 	}
 	for _, name := range []string{"stp", "rstp"} {
 		t.Run(name, func(t *testing.T) {

@@ -12,8 +12,11 @@ type mishap struct {
 	end   func()
 	lasts bool          // the network converges while it lasts, and once it has ended
 	spell time.Duration // else: how long it lasts
-	tame  bool          // no frame is to circulate, nor to arrive twice, in any instant
 	wild  bool          // BPDUs are lost or late, with what they say of changes of the topology
+
+	// No frame is to circulate, nor to arrive twice, in any instant: from its beginning on,
+	// and from its end on.
+	tame, tameEnd bool
 }
 
 // mishaps draw one of each kind.
@@ -41,7 +44,7 @@ func (n *network) cutting(ls []*link) mishap {
 		}
 	}
 	return mishap{
-		name: fmt.Sprintf("%d cables cut", len(ls)), lasts: true, tame: !n.orphans(ls, -1),
+		name: fmt.Sprintf("%d cables cut", len(ls)), lasts: true, tame: !n.echoes(ls, -1), tameEnd: true,
 		begin: func() { set(true) }, end: func() { set(false) },
 	}
 }
@@ -74,7 +77,7 @@ func (n *network) killing(node int) mishap {
 		}
 	}
 	return mishap{
-		name: fmt.Sprintf("b%d without power", node), lasts: true, tame: !n.orphans(ls, node),
+		name: fmt.Sprintf("b%d without power", node), lasts: true, tame: !n.echoes(ls, node), tameEnd: true,
 		begin: func() {
 			n.setUp(node, false)
 			for _, l := range ls {
@@ -90,35 +93,6 @@ func (n *network) killing(node int) mishap {
 	}
 }
 
-// orphans says whether bridges would lose the way to their root with these cables cut
-// and this bridge down (-1: none). With RSTP what is said of a root that is gone goes
-// round where there is a loop of cables, until it is too old, and ports agree to it: the
-// count to infinity of 802.1D-2004, in which frames may circulate.
-func (n *network) orphans(ls []*link, node int) bool {
-	if !n.proto.rapid {
-		return false
-	}
-	before, roots := n.reach(), map[int]int{}
-	for i := range n.topo.bridges {
-		part := before.find(i)
-		if r, ok := roots[part]; !ok || n.bridges[i].Info().BridgeID.Compare(n.bridges[r].Info().BridgeID) < 0 {
-			roots[part] = i
-		}
-	}
-	for _, l := range ls {
-		l.cut = true
-	}
-	after, lost := n.reach(), false
-	for _, l := range ls {
-		l.cut = false
-	}
-	for i := range n.topo.bridges {
-		root := roots[before.find(i)]
-		lost = lost || i != node && (root == node || after.find(i) != after.find(root))
-	}
-	return lost
-}
-
 // hang stops a bridge; its neighbours see a carrier all the time.
 func (n *network) hang() mishap {
 	node := n.rand.IntN(n.topo.bridges)
@@ -131,7 +105,7 @@ func (n *network) hang() mishap {
 // flap cuts and mends cables, again and again.
 func (n *network) flap() mishap {
 	ls := n.some()
-	m := mishap{name: "cables flap", tame: !n.orphans(ls, -1), begin: func() {}, end: func() {}}
+	m := mishap{name: "cables flap", tame: true, begin: func() {}, end: func() {}}
 	for _, l := range ls {
 		at := time.Duration(0)
 		for range 1 + n.rand.IntN(6) {
@@ -141,7 +115,10 @@ func (n *network) flap() mishap {
 			begin := m.begin
 			m.begin = func() {
 				begin()
-				n.lab.After(cut, func() { n.setCut(l, true) })
+				n.lab.After(cut, func() {
+					n.echoed = n.echoed || n.echoes(ls, -1)
+					n.setCut(l, true)
+				})
 				n.lab.After(mend, func() { n.setCut(l, false) })
 			}
 			at = mend + 1

@@ -24,6 +24,7 @@ type network struct {
 	links   []*link
 	hosts   []*bridgetest.Host // by bridge
 	untold  bool               // bridges may have learned or kept what is wrong, and nobody says so
+	echoed  bool               // what was cut in a mishap made echoes
 
 	watch
 	traffic
@@ -49,6 +50,7 @@ type end struct {
 	name  string
 	port  *bridge.Port
 	state bridge.PortState // as the bridge's events told it
+	lapse lapse
 }
 
 // A way is one direction of a cable between bridges.

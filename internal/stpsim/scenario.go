@@ -69,18 +69,19 @@ func (n *network) suffer(r *result, m mishap) error {
 		if err := n.phase(r, m.name, m.tame, m.begin); err != nil {
 			return err
 		}
-		return n.phase(r, m.name+": over", m.tame, m.end)
+		return n.phase(r, m.name+": over", m.tameEnd, m.end)
 	}
 	n.talk()
 	looped, doubles, stormed := n.looped, n.doubles, n.stormed
 	m.begin()
 	n.lab.Run(m.spell)
 	n.hush()
-	if m.tame {
+	if m.tame && !n.echoed {
 		if err := n.wasTame(looped, doubles, stormed); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 	}
+	n.echoed = false
 	n.untold = m.wild
 	defer func() { n.untold = false }()
 	return n.phase(r, m.name+": over", false, m.end)
@@ -123,7 +124,7 @@ func (n *network) phase(r *result, name string, tame bool, happens func()) error
 
 // wasTame says whether there was no loop since then, and what it would have done. RSTP
 // with shared segments is asked for nothing: there nobody agrees, a port waits for two
-// hello times instead (802.1D-2004, 17.20.5), and what is said of a root that is gone can
+// hello times instead (802.1D-2004, 17.20.5), and what is said of a way that is gone can
 // go round for longer than that.
 func (n *network) wasTame(looped time.Duration, doubles int, stormed uint64) error {
 	if n.proto.rapid && n.topo.hubs > 0 || n.looped == looped && n.doubles == doubles && n.stormed == stormed {

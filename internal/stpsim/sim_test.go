@@ -15,7 +15,10 @@ import (
 	"github.com/ddfb540f/bridge/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) {
+	collectSeldom()
+	leaktest.Main(m)
+}
 
 // started is a network without a spanning tree whose bridges are all up.
 func started(t *testing.T, topo *topology) *network {

@@ -46,10 +46,15 @@ func (c cell) String() string {
 
 // seconds are as short as a table wants them.
 func seconds(d time.Duration) string {
-	if d < time.Second && d > 0 {
-		return fmt.Sprintf("%.4f", d.Seconds())
+	digits := 1
+	switch {
+	case d <= 0 || d >= time.Second:
+	case d >= time.Millisecond:
+		digits = 3
+	default:
+		digits = 5
 	}
-	return fmt.Sprintf("%.1f", d.Seconds())
+	return fmt.Sprintf("%.*f", digits, d.Seconds())
 }
 
 // printTable measures how long networks take to converge and to heal.
@@ -129,10 +134,10 @@ func (r *row) one(p *protocol, seed uint64) (times []time.Duration, err error) {
 		}
 		cut := m([]*link{l})
 		times = append(times, step(cut.name, cut.tame, func() { n.startStream(l.a, l.b); cut.begin() }), n.stopStream())
-		times = append(times, step(cut.name+": over", cut.tame, cut.end))
+		times = append(times, step(cut.name+": over", cut.tameEnd, cut.end))
 	}
 	dies := n.killing(n.root())
-	times = append(times, step(dies.name, dies.tame, dies.begin), step(dies.name+": over", true, dies.end))
+	times = append(times, step(dies.name, dies.tame, dies.begin), step(dies.name+": over", dies.tameEnd, dies.end))
 	return times, err
 }
 

@@ -55,5 +55,6 @@ func TestTable(t *testing.T) {
 func TestCell(t *testing.T) {
 	assert.Equal(t, "-", cell{-1}.String())
 	assert.Equal(t, "0.0 / 0.0", cell{0}.String())
-	assert.Equal(t, "0.0020 / 31.0", cell{31 * time.Second, -1, 2 * time.Millisecond, 0}.String())
+	assert.Equal(t, "0.002 / 31.0", cell{31 * time.Second, -1, 2 * time.Millisecond, 0}.String())
+	assert.Equal(t, "0.00013 / 0.00013", cell{20 * time.Microsecond, 130 * time.Microsecond}.String())
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -98,19 +99,41 @@ func TestNearest(t *testing.T) {
 	assert.Equal(t, []int{0, 1, 0, 3}, away)
 }
 
-// Who loses the way to the root counts, and the root itself does not miss anybody.
-func TestOrphans(t *testing.T) {
-	n, err := build(ring(nil, 4), protocols["rstp"], 1, nil)
-	require.NoError(t, err)
-	defer n.lab.Close()
-	n.powerOn(0)
-	n.lab.Run(1)
-	root := n.root()
+// Who loses the way to the root counts, if there is a loop of cables among those who do;
+// and the root itself does not miss anybody.
+func TestEchoes(t *testing.T) {
+	var root int
+	settled := func(topo *topology, seed uint64) *network {
+		n, err := build(topo, protocols["rstp"], seed, nil)
+		require.NoError(t, err)
+		t.Cleanup(n.lab.Close)
+		root = n.root()
+		n.powerOn(0)
+		n.lab.Run(30 * time.Second)
+		require.NoError(t, n.check())
+		return n
+	}
+	n := settled(ring(nil, 4), 1)
 	next := n.links[root] // from the root to the next bridge
-	assert.False(t, n.orphans(nil, -1))
-	assert.False(t, n.orphans([]*link{next}, -1), "there is the other way round")
-	assert.True(t, n.orphans([]*link{next, n.links[(root+2)%4]}, -1), "two parts, one without the root")
-	assert.True(t, n.orphans(nil, root))
-	assert.False(t, n.orphans(nil, (root+1)%4))
-	assert.False(t, next.cut, "nothing has happened")
+	assert.False(t, n.echoes(nil, -1))
+	assert.False(t, n.echoes([]*link{next}, -1), "those behind are a line")
+	assert.False(t, n.echoes(nil, root))
+
+	n = settled(mesh(nil, 4), 1)
+	assert.False(t, n.echoes(n.links[:1], -1), "one bridge at most loses its way")
+	assert.False(t, n.echoes(nil, (root+1)%4))
+	assert.True(t, n.echoes(nil, root), "the others are a ring")
+
+	// Two cables between those behind, or one from a bridge to itself, whose own words
+	// are nothing to it.
+	for _, more := range []cable{{1, 2}, {2, 2}} {
+		root = -1
+		for seed := uint64(1); root != 0; seed++ {
+			n = settled(&topology{kind: "tail", bridges: 3, cables: []cable{{0, 1}, {1, 2}, more}}, seed)
+		}
+		assert.Equal(t, more.a != more.b, n.echoes(n.links[:1], -1), more)
+		assert.Equal(t, more.a != more.b, n.echoes(nil, 0), more)
+		assert.False(t, n.echoes(nil, 1), more)
+		assert.False(t, n.echoes(n.links[1:], -1), more)
+	}
 }

@@ -50,8 +50,13 @@ func (n *network) heard(node int, ev *bridge.Event) {
 		}
 		n.changed = n.lab.Now()
 		if e := n.ends[node][ev.Port]; e != nil {
+			e.heard(ev, n.carried)
 			e.state = ev.State
 			n.touch()
+		}
+	case bridge.EventTopologyChange:
+		if e := n.ends[node][ev.Port]; e != nil {
+			e.heard(ev, n.carried)
 		}
 	}
 }
