@@ -231,9 +231,10 @@ type PortAttrs struct {
 
 	FDBFlush bool // remove the port's entries that are neither static nor extern_learn
 
-	// While STPState is 1, and with STPModeRapid. Guard: a BPDU disables the port, with an EventBPDUGuard, until
-	// its link goes down and up. RootBlock: the port does not become the root port; it is
-	// LISTENING while it would, or with RSTP discards (EventRootBlocked).
+	// While STPState is 1, and with STPModeRapid. Guard: a BPDU disables the port, with an
+	// EventBPDUGuard, until its link goes down and up. RootBlock: the port does not become
+	// the root port; it is LISTENING while it would, or with RSTP discards
+	// (EventRootBlocked).
 	Guard     *bool
 	RootBlock *bool
 

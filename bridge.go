@@ -429,7 +429,7 @@ func (b *Bridge) SetUp(up bool) error {
 			return nil
 		}
 		if up {
-			b.gcAt.Store(int64(b.stamp()) + 100)
+			b.gcAt.Store(int64(stampOf(x.now)) + 100)
 			b.poke()
 		}
 		x.cfg.info.Up = up

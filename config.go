@@ -148,6 +148,8 @@ type tx struct {
 	now       time.Duration // since New
 	leaving   *Port         // it is being removed
 	reacts    bool          // see spanning.react
+	enabled   *[]uint16     // ports that told[enabledAt-1] enables
+	enabledAt int
 }
 
 // change makes one change of the configuration: build, publish, wait until no

@@ -133,7 +133,7 @@ func (s *session) mcastPortAttrs(a *bridge.PortAttrs) {
 func (s *session) ownOnly(out []delivery, before, after config) {
 	for _, d := range out {
 		if src := frame.MAC(d.wire[6:12]); isBPDU(d.wire) {
-			s.hold(before.info.STPState == 1 || after.info.STPState == 1, "a BPDU without a spanning tree")
+			s.hold(hasTree(before.info) || hasTree(after.info), "a BPDU without a spanning tree")
 			s.hold(src == before.ports[d.dev].Address || src == after.ports[d.dev].Address, "a BPDU from %v out of %s", src, d.dev)
 			continue
 		}

@@ -124,6 +124,7 @@ type arrival struct {
 	body     []byte // behind the addresses and the tag that was taken off
 	barred   string // why nothing of it may leave
 	evicted  bool   // the entry of its destination made room for that of its source
+	heeded   bool   // it may be a BPDU that the spanning tree follows
 }
 
 // judge says what is known of a frame from the configuration.
@@ -361,7 +362,8 @@ func (s *session) carry() {
 	}
 	err := send(f)
 	after := s.view()
-	s.hold(before.sameSettings(after), "a frame changed a setting")
+	a.heeded = n > 0 && hasTree(before.info) && a.dst == before.info.GroupAddress
+	s.hold(a.heeded || before.sameSettings(after), "a frame changed a setting")
 	_, a.evicted = before.fdb[fdbKey{a.dst, a.vid}]
 	_, there := after.fdb[fdbKey{a.dst, a.vid}]
 	a.evicted = a.evicted && !there
@@ -377,7 +379,9 @@ func (s *session) emissions(a *arrival) []string {
 	s.tunnels = nil
 	own := a.info.Address
 	if a.src != own { // else it may be the frame
-		s.ownOnly(ownOf(out, own), a.config, a.config)
+		s.ownOnly(slices.DeleteFunc(ownOf(out, own), func(d delivery) bool {
+			return isBPDU(d.wire) && frame.MAC(d.wire[6:12]) == a.src // forwarded
+		}), a.config, a.config)
 	}
 	for i, d := range out {
 		if isOwn(d.wire, own) {
@@ -427,11 +431,14 @@ func (s *session) learned(a *arrival, before, after config) {
 	}
 	for k, e := range before.fdb {
 		now, there := after.fdb[k]
+		if a.heeded && there && now.State == bridge.NUDStale {
+			now.State = e.State // entries live shorter, as the topology changes
+		}
 		switch {
 		case there && sameEntry(e, now):
 		case e.State == bridge.NUDPermanent:
 			s.hold(false, "a frame changed the local entry %+v to %+v", e, now)
-		case k.mac == a.src:
+		case k.mac == a.src, a.heeded && !there && !e.User:
 		case there || e.User || mayEvict == 0:
 			s.hold(false, "a frame from %s changed %+v to %+v (%v)", a.src, e, now, there)
 		default:

@@ -45,9 +45,11 @@ func (s *session) duration() *time.Duration {
 func (s *session) bridgeAttrs() (a bridge.BridgeAttrs) {
 	on := func() *bool { return new(s.yes()) }
 	for range 1 + s.n(2) {
-		switch s.n(32) {
+		switch s.n(36) {
 		case 28, 29, 30, 31:
 			s.mcastAttrs(&a)
+		case 32, 33, 34, 35:
+			s.treeAttrs(&a)
 		case 0, 1, 2:
 			a.VLANFiltering = on()
 		case 3:
@@ -82,9 +84,7 @@ func (s *session) bridgeAttrs() (a bridge.BridgeAttrs) {
 			a.MaxAge = s.duration()
 		case 19:
 			a.Priority = new(uint16(s.n(256)))
-		case 20:
-			a.STPState = new(s.n(2))
-		case 21:
+		case 20, 21:
 			a.McastVLANSnooping = on()
 		case 22:
 			a.McastRouter = new(s.n(4) - 1)
@@ -106,7 +106,9 @@ func (s *session) bridgeAttrs() (a bridge.BridgeAttrs) {
 func (s *session) portAttrs() (a bridge.PortAttrs) {
 	on := func() *bool { return new(s.yes()) }
 	for range 1 + s.n(2) {
-		switch s.n(30) {
+		switch s.n(34) {
+		case 30, 31, 32, 33:
+			s.treePortAttrs(&a)
 		case 0:
 			a.State = new(s.state())
 		case 1:
@@ -221,8 +223,11 @@ func (s *session) frame(from int) frame.Frame {
 		return frame.Frame{Data: etherN(dst, src, frame.HeaderLen).Data[:size]}
 	}
 	f := etherN(dst, src, size)
-	if s.n(4) == 0 {
+	switch s.n(8) {
+	case 0, 1:
 		f = s.groupFrame()
+	case 2:
+		f = s.bpdu()
 	}
 	switch s.n(10) {
 	case 9, 8:

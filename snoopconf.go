@@ -78,8 +78,24 @@ func (x *tx) snoopState(p *Port, st PortState) {
 	x.snoop(func(m *snoop.Machine, _ time.Duration) { m.SetPortState(uint16(p.num), snoop.PortState(st)) })
 }
 
+// snoopEnable is called for one port after the other whenever states are selected, for
+// many a BPDU too: those in a row are told of together, and by a BPDU not at all while
+// nothing snoops.
 func (x *tx) snoopEnable(p *Port) {
-	x.snoop(func(m *snoop.Machine, now time.Duration) { m.EnablePort(now, uint16(p.num)) })
+	s := &x.b.snooping
+	if x.reacts && !s.view.On() && !s.vlans {
+		return
+	}
+	if x.enabled == nil || len(x.told) != x.enabledAt {
+		nums := new([]uint16)
+		x.snoop(func(m *snoop.Machine, now time.Duration) {
+			for _, num := range *nums {
+				m.EnablePort(now, num)
+			}
+		})
+		x.enabled, x.enabledAt = nums, len(x.told)
+	}
+	*x.enabled = append(*x.enabled, uint16(p.num))
 }
 
 func (x *tx) snoopDisable(p *Port) {

@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -373,6 +374,24 @@ func TestSpanningAllocatesNothing(t *testing.T) {
 	before := ports[1].Stats().TxPackets
 	assert.Zero(t, testing.AllocsPerRun(100, func() { _ = in.Receive(fs) }))
 	assert.Greater(t, ports[1].Stats().TxPackets, before)
+}
+
+// A BPDU that says nothing new needs no memory for each port.
+func TestBPDUAllocatesLittle(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	for _, mode := range []bridge.STPMode{bridge.STPModeKernel, bridge.STPModeRapid} {
+		b, ports := benchBridge(t, 10, bridge.Config{STPState: 1, STPMode: mode}, bridge.PortConfig{})
+		for i := range 60 {
+			_, err := b.AddPort(fmt.Sprint("more", i), newRecorder("", new(tape)), bridge.PortConfig{})
+			require.NoError(t, err)
+		}
+		in, fs := ports[0].Input(), []frame.Frame{bpduFrame(mac(77), rootBPDU())}
+		require.NoError(t, in.Receive(fs))
+		require.Equal(t, ports[0].Info().No, b.Info().RootPort)
+		assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { _ = in.Receive(fs) }), 10.0, mode)
+	}
 }
 
 // What is refused has told the spanning tree nothing.

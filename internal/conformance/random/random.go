@@ -32,6 +32,7 @@ var kinds = []kind{
 	{"set-bridge", 5, (*generator).setBridge},
 	{"report", 25, (*generator).report},
 	{"stream", 20, (*generator).stream},
+	{"bpdu", 25, (*generator).bpdu},
 	{"query", 5, (*generator).query},
 	{"router", 3, (*generator).router},
 	{"mdb-add", 10, (*generator).mdbAdd},
@@ -105,6 +106,7 @@ type generator struct {
 	outside map[string]bool // ports that have left
 	noWire  map[string]bool // ports without carrier
 	mcast   bool            // the bridge snoops at the start
+	tree    bool            // the bridge runs a spanning tree, most of the time
 	begun   bool            // the bridge is described, the steps follow
 	then    []replay.Step   // what has to follow the step that is being made
 	frames  int
@@ -119,6 +121,7 @@ func Scenario(seed uint64, opt *Options) *replay.Scenario {
 		outside: map[string]bool{}, noWire: map[string]bool{},
 	}
 	g.mcast = opt.mcast() && g.chance(45)
+	g.tree = opt.tree() && !g.mcast && g.chance(50)
 	g.s = &replay.Scenario{
 		Name: fmt.Sprintf("random-%d", seed), Family: "random", Origin: "random", Seed: int64(seed),
 		Kernel: opt.Features.Release, Bridge: g.bridge(), SelfVLANs: []replay.VLAN{},
@@ -135,12 +138,18 @@ func Scenario(seed uint64, opt *Options) *replay.Scenario {
 		}
 	}
 	g.begun = true
+	if g.tree {
+		g.s.Steps = append(g.s.Steps, replay.Step{Op: "set-bridge", Attrs: replay.Attrs{"stp_state": num(1)}})
+	}
 	total := 0
 	for _, k := range kinds {
 		total += g.weight(k)
 	}
 	last := g.dumps()
 	count := 20 + g.IntN(61) - len(last)
+	if g.tree {
+		count = min(count, 50) // see tree.go
+	}
 	for g.slowVLANs(vids...); len(g.s.Steps) < count; {
 		g.s.Steps = append(g.s.Steps, g.then...)
 		g.then = nil
@@ -160,6 +169,10 @@ func (g *generator) weight(k kind) int {
 	switch {
 	case g.opt.without(k.name), strings.HasPrefix(k.name, "vlan") && !g.opt.vlans(), k.name == "mst-set" && !g.opt.mst():
 		return 0
+	case k.name == "bpdu" && !g.tree:
+		return 0
+	case g.tree && (k.name == "link" || k.name == "carrier" || k.name == "port"):
+		return 3 * k.weight
 	case k.name == "mst-set" && g.s.Bridge["mst_enabled"].Num != 0:
 		return 4 * k.weight
 	case slices.Contains(mcastKinds, k.name):
@@ -272,6 +285,9 @@ func (g *generator) bridge() replay.Attrs {
 	}
 	if g.mcast {
 		g.snooping(b)
+	}
+	if g.tree {
+		g.spanning(b)
 	}
 	// A host with IPv6 reports groups that a snooping bridge joins.
 	if g.opt.Features.IPv6 && g.chance(40) && !g.opt.without("ipv6") && !g.mcast {

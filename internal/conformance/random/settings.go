@@ -51,9 +51,10 @@ var onOff = numbers(0, 1)
 // long, and multiples of a clock tick.
 var bridgeValues = map[string]setting{
 	"ageing_time":         numbers(20000, 30000, 100000),
-	"forward_delay":       numbers(1500, 400, 3000),
-	"hello_time":          numbers(200, 100, 1000),
-	"max_age":             numbers(2000, 600, 4000),
+	"forward_delay":       numbers(1500, 400, 3000).or(numbers(100, 3100)),
+	"hello_time":          numbers(1000, 900).or(numbers(99, 1001)),
+	"max_age":             numbers(2000, 600, 4000).or(numbers(599, 4001)),
+	"stp_state":           numbers(0, 1, 1, 2),
 	"priority":            numbers(0, 4096, 32768, 65535, 1),
 	"group_fwd_mask":      numbers(0, 8, 16, 0x4000, 0xfff8).or(numbers(1, 2, 4)),
 	"group_address":       texts("01:80:c2:00:00:00", "01:80:c2:00:00:0d").or(texts("01:80:c2:00:00:03", "01:80:c2:00:00:01", "02:00:00:00:00:01")),
@@ -166,6 +167,8 @@ func (g *generator) may(name string, known map[string]bool) bool {
 		return false
 	case name == "mst_enabled":
 		return g.opt.mst()
+	case name == "stp_state":
+		return g.tree
 	case strings.HasPrefix(name, "vlan_"), name == "mcast_vlan_snooping":
 		return g.opt.vlans() && (g.mcast || !strings.HasPrefix(name, "mcast_"))
 	}

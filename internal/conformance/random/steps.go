@@ -89,7 +89,10 @@ func (g *generator) frame() []byte {
 // none of the bridge's business.
 func (g *generator) inject() replay.Step {
 	port := g.anyPort()
-	if g.chance(15) || g.outside[port] {
+	switch {
+	case g.tree: // what becomes of the host's frames depends on a carrier, see anchor
+		port = g.insider()
+	case g.chance(15) || g.outside[port]:
 		port = hostName
 	}
 	return replay.Step{Op: "inject", Port: port, Frame: hex.EncodeToString(g.frame())}
