@@ -166,3 +166,69 @@ func TestExtensionsInPadding(t *testing.T) {
 		assert.ErrorIs(t, err, tc.err, tc.name)
 	}
 }
+
+// A bridge that goes down forgets the queriers of the VLANs that it is in itself.
+func TestQuerierOfVLANsWhenDown(t *testing.T) {
+	b := perVLAN(t) // the host is in 10, not in 20
+	for _, vid := range []frame.VID{10, 20} {
+		require.NoError(t, b.receiveIn(1, vid, query4(9, "10.0.0.9", 1)))
+	}
+	b.m.SetUp(b.now, false)
+	b.m.SetUp(b.now, true)
+	assert.False(t, b.m.Querier(b.now, 10, snoop.IPv4).Other)
+	assert.True(t, b.m.Querier(b.now, 20, snoop.IPv4).Other)
+}
+
+// Whenever a port is enabled, what was learned in its VLANs that neither learn nor forward
+// is forgotten, and they ask nothing.
+func TestVLANStatesOfEnabledPort(t *testing.T) {
+	for _, s := range []snoop.PortState{snoop.Disabled, snoop.Listening, snoop.Learning, snoop.Blocking} {
+		b := perVLAN(t)
+		o := snoop.DefaultOptions
+		o.Querier = true
+		require.NoError(t, b.m.SetOptions(b.now, 10, o))
+		require.NoError(t, b.receiveIn(2, 10, join4(1, "239.1.1.1")))
+		b.m.SetVLANState(b.now, 2, 10, s)
+		b.wait(0)
+		b.queries = nil
+		assert.Len(t, b.rows(inVLAN(group("239.1.1.1", ""), 10)), 1)
+		b.m.EnablePort(b.now, 2)
+		b.wait(0)
+		n := 0
+		if s == snoop.Learning {
+			n = 1
+		}
+		assert.Len(t, b.rows(inVLAN(group("239.1.1.1", ""), 10)), n, "%v", s)
+		assert.Len(t, b.sent(snoop.IPv4), n, "%v", s)
+		b.m.SetVLANState(b.now, 2, 10, snoop.Forwarding)
+		require.NoError(t, b.receiveIn(2, 10, join4(1, "239.1.1.1")))
+		assert.Len(t, b.rows(inVLAN(group("239.1.1.1", ""), 10)), 1)
+	}
+}
+
+// Snooping that is turned on again sends no startup queries at ports, and lists no routers,
+// where each VLAN has a context of its own.
+func TestSnoopingOnBesideVLANs(t *testing.T) {
+	for _, apart := range []bool{false, true} {
+		b := perVLAN(t)
+		b.m.SetPerVLAN(b.now, false)
+		require.NoError(t, b.m.SetPortRouter(b.now, 1, 0, snoop.RouterAlways))
+		b.m.SetPerVLAN(b.now, apart)
+		for _, vid := range []frame.VID{0, 10} {
+			o, _ := b.m.Options(vid)
+			o.Querier = true
+			require.NoError(t, b.m.SetOptions(b.now, vid, o))
+		}
+		b.wait(0)
+		b.options(func(o *snoop.Options) { o.Snooping = false })
+		b.queries = nil
+		b.options(func(o *snoop.Options) { o.Snooping = true })
+		b.wait(0)
+		want := []uint16{0, 3, 2, 1}
+		if apart {
+			want = []uint16{0}
+		}
+		assert.ElementsMatch(t, want, b.sent(snoop.IPv4))
+		assert.Equal(t, apart, len(b.m.RouterPorts(b.now, 0)) == 0)
+	}
+}
