@@ -275,6 +275,36 @@ func TestQueries(t *testing.T) {
 	balanced(t, l.b)
 }
 
+// A general query has to fit in the bridge's MTU only, one that asks a member of a group
+// in its port's too. Ports send what is longer than their MTU by a header and a tag.
+func TestQueriesAndMTU(t *testing.T) {
+	c := bridge.Config{MTU: 1500, McastSnooping: true, McastQuerier: true}
+	l := newLab(t, c)
+	l.add(1, bridge.PortConfig{MTU: 68})
+	require.NoError(t, l.b.Set(bridge.BridgeAttrs{McastIGMPVersion: new(3), McastQueryResponseInterval: new(time.Duration(0))}))
+	require.NoError(t, l.b.SetQuerySource(netip.Addr{}, source6))
+	queries := func(out []delivery) (n int) {
+		for _, d := range out {
+			if d.dev == "p1" {
+				n++
+			}
+		}
+		return n
+	}
+	assert.Equal(t, 2, queries(l.laterOut(time.Second)), "86 bytes of MLD")
+	for want, n := range []int{5, 4} { // of 70 and 66 bytes
+		group := netip.AddrFrom4([4]byte{239, 1, 1, byte(n)})
+		var sources []netip.Addr
+		for i := range n {
+			sources = append(sources, netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + i)}))
+		}
+		l.in(1, igmpReportV3(mac(1), 1, group, sources...)) // MODE_IS_INCLUDE
+		l.in(1, igmpReportV3(mac(1), 6, group, sources...)) // BLOCK_OLD_SOURCES
+		assert.Equal(t, want, queries(l.laterOut(time.Second)), "%d sources", n)
+	}
+	balanced(t, l.b)
+}
+
 // restrictGroup has the bridge restrict group4 to a port, and to another that converts to
 // unicast, with four stations behind it.
 func restrictGroup(t testing.TB, b *bridge.Bridge, members, unicast *bridge.Port) {

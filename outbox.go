@@ -18,6 +18,7 @@ type made struct {
 	probe Probe  // where a tracer sees it
 	port  uint16 // 0: to the host
 	vid   frame.VID
+	fits  bool // it is not made where the port's MTU is shorter
 	data  []byte
 }
 
@@ -104,7 +105,8 @@ func (in *Input) emitAllMade() {
 
 // emitMade puts a frame in the vector of a port, or of the host, in any state of the
 // port: with the tag of its VLAN unless the device is an untagged member. One that is
-// longer than the MTU is not made. meanwhile: a frame is under way, and comes behind it.
+// longer than the bridge's MTU, Ethernet header and all, is not made (of queries:
+// br_multicast_alloc_query). meanwhile: a frame is under way, and comes behind it.
 func (in *Input) emitMade(m *made, meanwhile bool) {
 	cfg := in.cfg
 	var pc *portConf
@@ -114,7 +116,9 @@ func (in *Input) emitMade(m *made, meanwhile bool) {
 			return
 		}
 		pc = cfg.byNum[m.port]
-		g, mtu = pc.vlans, min(mtu, pc.mtu)
+		if g = pc.vlans; m.fits {
+			mtu = min(mtu, pc.mtu)
+		}
 	}
 	if len(m.data) > mtu {
 		return

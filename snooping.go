@@ -57,7 +57,7 @@ func (s *snooping) init(b *Bridge, rules snoop.Rules, seed uint64) {
 
 // send queues a query; it is the machine's, and runs under the lock.
 func (s *snooping) send(q snoop.Query) {
-	s.b.outbox.add(made{ProbeSendQuery, q.Port, q.VID, slices.Clone(q.Data)})
+	s.b.outbox.add(made{ProbeSendQuery, q.Port, q.VID, q.Member, slices.Clone(q.Data)})
 }
 
 // notify posts an event; it is the machine's, and runs under the lock.

@@ -80,13 +80,8 @@ func (a Addr) multicast(f Family) bool {
 }
 
 // badSource reports an address that no packet may have as its source, and that
-// reports therefore name in vain: 0.0.0.0/8, ::, and multicast.
-func (a Addr) badSource(f Family) bool {
-	if f == IPv4 {
-		return a[0] == 0 || a.multicast(IPv4)
-	}
-	return a.isZero() || a.multicast(f)
-}
+// reports therefore name in vain: 0.0.0.0, ::, and multicast.
+func (a Addr) badSource(f Family) bool { return a.isZero() || a.multicast(f) }
 
 // The groups with a meaning of their own.
 var (

@@ -37,7 +37,7 @@ type member struct {
 	proto      uint8
 	timer      timer
 	rexmit     timer
-	groupQuery uint32 // retransmissions left
+	groupQuery uint8 // retransmissions left; Linux counts them in 8 bits, whatever LastMemberCount is
 	sources    []*source
 	eht        *tracking     // nil: nobody is tracked
 	now        time.Duration // of the call that asks for sources
@@ -51,11 +51,11 @@ type source struct {
 	of         *member
 	addr       Addr
 	timer      timer
-	retransmit uint32
-	installed  bool // (S,G) has the port
-	user       bool // came with a request
-	send       bool // is to be asked for
-	doomed     bool // is to be deleted
+	retransmit uint8 // queries left, likewise
+	installed  bool  // (S,G) has the port
+	user       bool  // came with a request
+	send       bool  // is to be asked for
+	doomed     bool  // is to be deleted
 }
 
 // Who has made an entry (RTPROT_*).
@@ -231,13 +231,14 @@ func (m *Machine) addMember(e *entry, x member) (*member, error) {
 	return n, nil
 }
 
-// roomFor reports that a port may be in one group more than it is, and than more.
+// roomFor reports that a port may be in one group more than it is, and than more. A
+// VLAN's limit holds while the VLAN snoops on its own.
 func (m *Machine) roomFor(p *port, vid frame.VID, more uint32) bool {
 	over := func(pc *portContext) bool {
 		return m.cfg.Rules.MaxGroups && pc.maxGroups != 0 && pc.groups+more >= pc.maxGroups
 	}
 	v := p.vlan(vid)
-	return !over(&p.ctx) && (v == nil || !over(v))
+	return !over(&p.ctx) && (v == nil || !m.perVLAN || !v.enabled || !over(v))
 }
 
 // roomForHost reports that behind a port that converts to unicast there may be one host
@@ -297,7 +298,7 @@ func (m *Machine) removeMember(now time.Duration, x *member) {
 	m.stop(&x.timer)
 	m.stop(&x.rexmit)
 	m.uncountGroup(x.port, e.key.VID)
-	if e.key.star() {
+	if e.key.star() && e.key.Family != L2 {
 		m.replicate(now, x, false)
 	} else {
 		m.withdraw(now, e)

@@ -170,7 +170,9 @@ func (m *Machine) refresh() {
 }
 
 // SetUp says that the bridge device is up (br_multicast_open) or down
-// (br_multicast_stop). Ports are enabled and disabled by themselves.
+// (br_multicast_stop). Ports are enabled and disabled by themselves. As in Linux what is
+// known of queriers is forgotten only in the contexts that count, and of VLANs in those
+// that the device is in.
 func (m *Machine) SetUp(now time.Duration, up bool) {
 	defer m.flush()
 	if up {
@@ -179,9 +181,14 @@ func (m *Machine) SetUp(now time.Duration, up bool) {
 		return
 	}
 	m.running = false
-	m.bridge.stop(m)
+	if !m.perVLAN {
+		m.bridge.stop(m)
+		return
+	}
 	for _, c := range m.vlans {
-		c.stop(m)
+		if c.self && c.enabled {
+			c.stop(m)
+		}
 	}
 }
 
@@ -217,7 +224,7 @@ func (m *Machine) SetSource(s Source) {
 
 // setSnooping is br_multicast_toggle. Off, ports forget what was learned on them; not
 // so where each VLAN has a context of its own: there timers run on, and groups are
-// only not used and not shown. On, queries start again.
+// only not used and not shown. On, queries start again, on ports bridge-wide ones only.
 func (m *Machine) setSnooping(now time.Duration, on bool) {
 	if m.bridge.opts.Snooping == on {
 		return
@@ -234,7 +241,9 @@ func (m *Machine) setSnooping(now time.Duration, on bool) {
 		return
 	}
 	m.openAll(now)
-	m.eachPort(func(p *port) { p.enable(m, now) })
+	if !m.perVLAN {
+		m.eachPort(func(p *port) { p.ctx.enable(m, now) })
+	}
 }
 
 // SetPerVLAN switches between one context for the bridge and one for each VLAN

@@ -34,7 +34,7 @@ func (p *Packet) ipv6(b []byte, owed bool) error {
 		p.other6()
 		return nil
 	}
-	next, at, ok := skipExtensions(b[:end])
+	next, at, ok := skipExtensions(b) // the headers may reach into padding
 	if !ok {
 		return BadHeader
 	}
@@ -63,7 +63,7 @@ func skipExtensions(b []byte) (next uint8, at int, ok bool) {
 			}
 			size = (int(b[at+1]) + 1) * 8
 		case fragment:
-			if len(b) < at+8 {
+			if len(b) < at+4 {
 				return 0, 0, false
 			}
 			if binary.BigEndian.Uint16(b[at+2:])&^7 != 0 {

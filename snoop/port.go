@@ -141,7 +141,8 @@ func (m *Machine) SetPortState(num uint16, s PortState) {
 // EnablePort starts the queries of a port anew (br_multicast_enable_port). Linux
 // does so whenever it selects port states, for each port that is not BLOCKING then,
 // whether or not its state has changed: so a link that changes anywhere makes all
-// ports send queries.
+// ports send queries. In VLANs of the port that are not LEARNING or FORWARDING, where
+// each has a context of its own, it ends what DisablePort ends.
 func (m *Machine) EnablePort(now time.Duration, num uint16) {
 	if p := m.ports[num]; p != nil {
 		p.enable(m, now)
@@ -165,6 +166,10 @@ func (p *port) enable(m *Machine, now time.Duration) {
 		return
 	}
 	for _, pc := range p.vlans {
+		if pc.state != Learning && pc.state != Forwarding {
+			pc.disable(m, now)
+			continue
+		}
 		m.togglePortVLAN(now, pc, true)
 		if pc.enabled {
 			pc.enable(m, now)

@@ -15,6 +15,10 @@ type Query struct {
 	// frame bears the VLAN's tag unless the port is an untagged member of it.
 	VID frame.VID
 
+	// Member: it asks about one member of a group. Linux makes none that is longer than
+	// the MTU of the member's port; others only have to fit in the bridge's.
+	Member bool
+
 	Family Family
 	Data   []byte // valid until Send returns
 }
@@ -24,6 +28,7 @@ type queryFor struct {
 	family   Family
 	group    Addr    // zero: a general query
 	toGroup  bool    // addressed to the group, else to all nodes
+	member   bool    // one member of the group is meant
 	of       *member // whose sources are asked for; nil: the group alone is
 	overLMQT bool    // those whose timers are not lowered yet; else those that are
 	suppress bool    // the S flag
@@ -50,7 +55,7 @@ func (m *Machine) sendQuery(c *context, pc *portContext, q queryFor) bool {
 	} else {
 		m.buf = m.appendMLD(m.buf[:0], c, &q, sources)
 	}
-	out := Query{VID: c.vid, Family: q.family, Data: m.buf}
+	out := Query{VID: c.vid, Member: q.member, Family: q.family, Data: m.buf}
 	if pc != nil {
 		out.Port = pc.port.num
 	} else {

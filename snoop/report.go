@@ -406,7 +406,7 @@ func (m *Machine) askForSources(now time.Duration, c *context, pc *portContext, 
 			continue
 		}
 		if asks {
-			s.retransmit = c.opts.LastMemberCount
+			s.retransmit = uint8(c.opts.LastMemberCount)
 		}
 		m.set(&s.timer, now, lmqt)
 		m.install(now, s)
@@ -422,10 +422,10 @@ func (m *Machine) askForSources(now time.Duration, c *context, pc *portContext, 
 // lowered, then for the others. It reports whether some are to be asked for again.
 func (m *Machine) sendSources(now time.Duration, c *context, pc *portContext, x *member, suppress bool) (again bool) {
 	x.now = now
-	q := queryFor{family: x.entry.key.Family, group: x.entry.key.Group, toGroup: true, of: x, suppress: suppress, overLMQT: suppress}
+	q := queryFor{family: x.entry.key.Family, group: x.entry.key.Group, toGroup: true, member: true, of: x, suppress: suppress, overLMQT: suppress}
 	for {
 		sent := m.sendQuery(c, pc, q)
-		if sent && !suppress {
+		if sent && c.modern(q.family) {
 			limit := now + c.lmqt()
 			for _, s := range x.sources {
 				if q.wants(s, limit) {
@@ -447,7 +447,7 @@ func (m *Machine) askForGroup(now time.Duration, c *context, pc *portContext, x 
 		return
 	}
 	if c.sends(m, x.entry.key.Family.ip(), pc) {
-		x.groupQuery = max(c.opts.LastMemberCount, 1) - 1
+		x.groupQuery = uint8(c.opts.LastMemberCount - 1)
 		m.sendQuery(c, pc, groupQuery(x, false))
 		m.lower(&x.rexmit, now, c.opts.LastMemberInterval)
 	}
@@ -457,7 +457,7 @@ func (m *Machine) askForGroup(now time.Duration, c *context, pc *portContext, x 
 }
 
 func groupQuery(x *member, suppress bool) queryFor {
-	return queryFor{family: x.entry.key.Family, group: x.entry.key.Group, toGroup: true, suppress: suppress}
+	return queryFor{family: x.entry.key.Family, group: x.entry.key.Group, toGroup: true, member: true, suppress: suppress}
 }
 
 // retransmit is br_multicast_port_group_rexmit.

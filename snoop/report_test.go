@@ -309,7 +309,7 @@ func TestGroupsOfTheLink(t *testing.T) {
 func TestSourceLimits(t *testing.T) {
 	b := newBench(t, 2, snoop.Rules{})
 	b.options(modern)
-	bad := []string{"0.1.2.3", "224.1.1.1", "239.255.0.1"}
+	bad := []string{"0.0.0.0", "224.1.1.1", "239.255.0.1"}
 	require.NoError(t, b.receive(2, report(1, record{snoop.IsIn, "239.1.1.1", bad})))
 	rows := b.rows(group("239.1.1.1", ""))
 	require.Len(t, rows, 1)

@@ -3,6 +3,8 @@ package snoop
 import (
 	"slices"
 	"time"
+
+	"github.com/ddfb540f/bridge/frame"
 )
 
 func (x *member) source(addr Addr) *source {
@@ -119,7 +121,7 @@ func (m *Machine) replicate(now time.Duration, x *member, exclude bool) {
 			sg := m.memberOf(key, x.port)
 			switch {
 			case exclude && sg == nil:
-				m.joinStarExcl(now, c, pc, key, x)
+				m.joinStarExcl(now, c, pc, key, x.mac)
 			case !exclude && sg != nil && sg.starExcl:
 				m.deleteMember(now, sg)
 			}
@@ -129,7 +131,8 @@ func (m *Machine) replicate(now time.Duration, x *member, exclude bool) {
 
 // extend is br_multicast_sg_add_exclude_ports: the ports in (*,G) with EXCLUDE are
 // added to an (S,G) that has got a member of its own, and so is the host if it has
-// joined (*,G), which for it means all sources.
+// joined (*,G), which for it means all sources. As in Linux such a port, if it converts
+// to unicast, sends to the station that sg is for, which may be behind another port.
 func (m *Machine) extend(now time.Duration, star *entry, sg *member) {
 	if sg.starExcl {
 		return
@@ -143,12 +146,12 @@ func (m *Machine) extend(now time.Duration, star *entry, sg *member) {
 			continue
 		}
 		c, pc := m.of(&x.entry.key, x.port)
-		m.joinStarExcl(now, c, pc, sg.entry.key, x)
+		m.joinStarExcl(now, c, pc, sg.entry.key, sg.mac)
 	}
 }
 
-func (m *Machine) joinStarExcl(now time.Duration, c *context, pc *portContext, key Key, x *member) {
-	sg, err := m.join(now, c, pc, key, joining{mac: x.mac, starExcl: true})
+func (m *Machine) joinStarExcl(now time.Duration, c *context, pc *portContext, key Key, mac frame.MAC) {
+	sg, err := m.join(now, c, pc, key, joining{mac: mac, starExcl: true})
 	if err == nil && sg != nil && sg.proto == ProtoKernel {
 		sg.starExcl = true
 	}
@@ -156,7 +159,9 @@ func (m *Machine) joinStarExcl(now time.Duration, c *context, pc *portContext, k
 
 // withdraw is br_multicast_sg_del_exclude_ports: when the last member of its own has
 // left (S,G), those that are there because of their EXCLUDE leave too, and the host,
-// which can only have joined (*,G). Permanent ones neither keep nor leave it.
+// which can only have joined (*,G). Permanent ones neither keep nor leave it. Linux goes
+// by this with an L2 group too, whose members are all permanent: when one goes the host
+// goes with it, and nobody is told.
 func (m *Machine) withdraw(now time.Duration, e *entry) {
 	if e.withdrawing {
 		return
