@@ -89,8 +89,10 @@
 //     group;
 //   - timers by what they are for; queries by the records of the report, three for each.
 //
-// All of it ends when its time is over but one thing, as in Linux: where sources count,
-// who allows no source at all is a member that gets nothing until the port goes down.
+// All of it ends when its time is over, but for three things, as in Linux. Where sources
+// count, who allows no source at all is a member that gets nothing until the port goes
+// down. A group whose first member a limit refused stays without any, and counts in the
+// table, until somebody has joined and left it. The third takes a request ([Machine.Delete]).
 //
 // A record costs the logarithm of the number of timers, the members of the groups that
 // it names, and for each of its sources, where they count, the ports that want all
