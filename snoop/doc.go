@@ -22,7 +22,12 @@
 //     while, and gets every group.
 //   - 224.0.0.0/24 and ff02::1 are never restricted, since nobody reports the groups
 //     that protocols on one link live by. In IPv6 all other groups of link-local
-//     scope are reported, and are restricted.
+//     scope are reported, and are restricted, those of solicited nodes too. So neighbour
+//     discovery lives by the reports of stations, which come before they use an address,
+//     and by memberships that outlive a querier. It fails, as in Linux, where a report is
+//     lost or refused by a limit; until stations have answered where snooping is turned
+//     off and on again while there is a querier; and where stations of MLDv1 share a group
+//     that nobody is in when the first query comes: one answers for all then.
 //   - Reports of IGMPv1, IGMPv2 and MLDv1 go to router ports alone: a host that hears
 //     another's report keeps its own to itself, and its port would be forgotten. Those
 //     of IGMPv3 and MLDv2 go everywhere, as nobody is silent because of them.

@@ -183,6 +183,24 @@ func TestWhatStays(t *testing.T) {
 	assert.Equal(t, 1, b.m.Len())
 }
 
+// Snooping that is turned off and on again has forgotten who is where, not that there is a
+// querier: until stations have answered groups reach routers only.
+func TestSnoopingTurnedOnAgain(t *testing.T) {
+	b := newBench(t, 2, snoop.Rules{})
+	b.options(func(o *snoop.Options) { o.Querier = true })
+	b.wait(20 * time.Second)
+	require.NoError(t, b.receive(2, join6(1, "ff02::1:ff00:1")))
+	for _, on := range []bool{false, true} {
+		b.options(func(o *snoop.Options) { o.Snooping = on })
+	}
+	b.queries = nil
+	ports, hit := b.targets(data("fe80::2", "ff02::1:ff00:1"))
+	assert.True(t, hit)
+	assert.Empty(t, ports)
+	b.wait(0)
+	assert.ElementsMatch(t, []uint16{0, 1, 2}, b.sent(snoop.IPv6), "all are asked at once")
+}
+
 // A port that is DISABLED in a VLAN joins nothing there; one that is BLOCKING does.
 func TestStatesOfVLANs(t *testing.T) {
 	b := perVLAN(t)

@@ -52,7 +52,9 @@ type vlanMcast struct {
 }
 
 // covers says that it is about a VLAN.
-func (v *vlanMcast) covers(vid frame.VID) bool { return vid >= v.vlan.VID && vid <= max(v.vlan.VID, v.vlan.End) }
+func (v *vlanMcast) covers(vid frame.VID) bool {
+	return vid >= v.vlan.VID && vid <= max(v.vlan.VID, v.vlan.End)
+}
 
 // vlanGlobalAttrs are the settings of a bridge as those of a VLAN.
 func vlanGlobalAttrs(a *bridge.BridgeAttrs) bridge.VLANGlobalAttrs {
@@ -106,7 +108,7 @@ func (p *parser) takeMcast(text string) error { return takeMcastOptions(mcastTab
 func (p *parser) takeVLANMcast(text string) error {
 	vids, settings, ok := strings.Cut(text, ":")
 	if !ok {
-		return errors.New("it is VID[-VID]:OPTION=VALUE,...")
+		return errors.New("not VID[-VID]:OPTION=VALUE")
 	}
 	v, err := parseVLAN(vids)
 	if err != nil {

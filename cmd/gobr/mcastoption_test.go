@@ -105,10 +105,10 @@ func TestSnoopingOfVLANs(t *testing.T) {
 	for args, want := range map[string]string{
 		"--mcast vlan_snooping=off --vlan-mcast 10:querier": "it has no effect with --mcast vlan_snooping=off",
 		"--vlan-filtering=false --vlan-mcast 10:querier":    "it has no effect with --vlan-filtering=false",
-		"--vlan-mcast 10":                                   "it is VID[-VID]:OPTION=VALUE,...",
-		"--vlan-mcast 4095:querier":                         "is no VLAN id",
-		"--vlan-mcast 10:hash_max=5":                        "there is no such option",
-		"--mcast-snooping=false --vlan-mcast 10:querier":    "--vlan-mcast: it has no effect with --mcast-snooping=false",
+		"--vlan-mcast 10":                                "not VID[-VID]:OPTION=VALUE",
+		"--vlan-mcast 4095:querier":                      "is no VLAN id",
+		"--vlan-mcast 10:hash_max=5":                     "there is no such option",
+		"--mcast-snooping=false --vlan-mcast 10:querier": "--vlan-mcast: it has no effect with --mcast-snooping=false",
 	} {
 		_, err := parseRun(strings.Fields("--tap a " + args))
 		assert.ErrorContains(t, err, want, args)
