@@ -247,7 +247,8 @@ func (b *Bridge) MDB() (all []MDBEntry) {
 
 // LookupMDB gives the rows of one group (`bridge mdb get`): of the request Group,
 // GroupMAC, Source and VID are looked at. Errors: ENOENT if there are none, EINVAL for a
-// source that is of another protocol than the group.
+// source that is of another protocol than the group or a group itself, and for a VLAN
+// above 4094.
 func (b *Bridge) LookupMDB(r MDBRequest) (rows []MDBEntry, err error) {
 	k, why := mdbKey(r.Group, r.GroupMAC, r.Source, r.VID)
 	if why != "" {

@@ -44,11 +44,11 @@ type context struct {
 	delay       [2]timer // it has not been long enough for all hosts to answer
 	querier     [2]Addr  // who it is; zero: nobody known
 	querierPort [2]uint16
-	routerTimer [2]timer // the host is a router
-	routers     [2][]*portContext
-	enabled     bool // VLAN: queries run
-	self        bool // VLAN: the bridge device is in it
-	changed     bool // is to be published
+	routerTimer [2]timer          // the host is a router
+	routers     [2][]*portContext // those of ports added last first
+	enabled     bool              // VLAN: queries run
+	self        bool              // VLAN: the bridge device is in it
+	changed     bool              // is to be published
 	view        *contextView
 }
 
@@ -89,7 +89,6 @@ func (c *context) publish(m *Machine) {
 		for _, pc := range c.routers[i] {
 			v.routers[i] = append(v.routers[i], pc.port.ref())
 		}
-		sortRefs(v.routers[i])
 	}
 	c.view = v
 	if c.vid == 0 {

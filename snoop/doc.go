@@ -22,7 +22,12 @@
 //     while, and gets every group.
 //   - 224.0.0.0/24 and ff02::1 are never restricted, since nobody reports the groups
 //     that protocols on one link live by. In IPv6 all other groups of link-local
-//     scope are reported, and are restricted.
+//     scope are reported, and are restricted, those of solicited nodes too. So neighbour
+//     discovery lives by the reports of stations, which come before they use an address,
+//     and by memberships that outlive a querier. It fails, as in Linux, where a report is
+//     lost or refused by a limit; until stations have answered where snooping is turned
+//     off and on again while there is a querier; and where stations of MLDv1 share a group
+//     that nobody is in when the first query comes: one answers for all then.
 //   - Reports of IGMPv1, IGMPv2 and MLDv1 go to router ports alone: a host that hears
 //     another's report keeps its own to itself, and its port would be forgotten. Those
 //     of IGMPv3 and MLDv2 go everywhere, as nobody is silent because of them.
@@ -89,8 +94,10 @@
 //     group;
 //   - timers by what they are for; queries by the records of the report, three for each.
 //
-// All of it ends when its time is over but one thing, as in Linux: where sources count,
-// who allows no source at all is a member that gets nothing until the port goes down.
+// All of it ends when its time is over, but for three things, as in Linux. Where sources
+// count, who allows no source at all is a member that gets nothing until the port goes
+// down. A group whose first member a limit refused stays without any, and counts in the
+// table, until somebody has joined and left it. The third takes a request ([Machine.Delete]).
 //
 // A record costs the logarithm of the number of timers, the members of the groups that
 // it names, and for each of its sources, where they count, the ports that want all

@@ -20,6 +20,7 @@ type bench struct {
 	now     time.Duration
 	queries []snoop.Query
 	events  []snoop.Event
+	limited bool // a port has a limit of groups
 }
 
 var bridgeMAC = frame.MustParseMAC("02:00:00:00:0b:00")

@@ -76,6 +76,46 @@ func TestToInTwice(t *testing.T) {
 	}
 }
 
+// A source that a request gave a station's membership stays when that goes, as the source's
+// (S,G) has the MAC address of no station.
+func TestSourceOfStation(t *testing.T) {
+	for _, unicast := range []bool{false, true} {
+		b := newBench(t, 1, newer)
+		b.options(modern)
+		require.NoError(t, b.m.SetPortOptions(1, snoop.PortOptions{ToUnicast: unicast, EHTHostsLimit: 1}))
+		require.NoError(t, b.receive(1, report(1, record{snoop.IsEx, "239.1.1.1", nil})))
+		r := snoop.Request{Port: 1, Key: group("239.1.1.1", ""), Replace: true, Mode: snoop.ModeInclude, Sources: addrs("192.0.2.1")}
+		require.NoError(t, b.m.Add(b.now, r))
+		require.NoError(t, b.m.Delete(b.now, r))
+		assert.Equal(t, unicast, len(b.rows(group("239.1.1.1", "192.0.2.1"))) == 1)
+		assert.Empty(t, b.rows(group("239.1.1.1", "")))
+	}
+}
+
+// Of one group rows are given whether or not the bridge is up and snoops. What no group
+// can be is not refused, but a source and a VLAN that none can have.
+func TestLookup(t *testing.T) {
+	b := newBench(t, 1, newer)
+	g := group("239.1.1.1", "")
+	require.NoError(t, b.m.Add(b.now, snoop.Request{Port: 1, Key: g, Permanent: true}))
+	b.options(func(o *snoop.Options) { o.Snooping = false })
+	b.m.SetUp(b.now, false)
+	assert.Len(t, b.rows(g), 1)
+	for _, tc := range []struct {
+		key  snoop.Key
+		want snoop.Errno
+	}{
+		{group("239.1.1.2", ""), snoop.ENOENT}, {group("10.0.0.1", ""), snoop.ENOENT}, {group("224.0.0.1", ""), snoop.ENOENT},
+		{inVLAN(g, 4094), snoop.ENOENT}, {inVLAN(g, 4095), snoop.EINVAL}, {withSource(g, "224.0.0.1"), snoop.EINVAL},
+		{withSource(g, "0.0.0.1"), snoop.ENOENT}, {withSource(mac("03:00:00:00:00:01"), "192.0.2.1"), snoop.EINVAL},
+	} {
+		var no *snoop.Refusal
+		_, err := b.m.Lookup(b.now, tc.key)
+		require.ErrorAs(t, err, &no, "%v", tc.key)
+		assert.Equal(t, tc.want, no.Errno, "%v", tc.key)
+	}
+}
+
 // A query may come from a group of the link, which Linux takes for an address of it.
 func TestQueryFromGroup(t *testing.T) {
 	for src, taken := range map[string]bool{"ff02::1:ff00:2": true, "ff05::2": false, "fe80::1": true, "2001:db8::1": false} {

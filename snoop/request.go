@@ -34,14 +34,21 @@ func (r *Request) valid(rules Rules) error {
 		return refusal(EINVAL, "IPv4 entry group address is local multicast")
 	case k.Family == IPv6 && k.Group.unsnooped(IPv6):
 		return refusal(EINVAL, "IPv6 entry group address is link-local all nodes")
+	case !rules.Sources && (r.Mode != ModeNone || len(r.Sources) > 0 || r.Proto != 0):
+		return refusal(EINVAL, "Unknown attribute type")
+	}
+	return k.valid()
+}
+
+// valid is what is refused of a group's source and VLAN (is_valid_mdb_source).
+func (k *Key) valid() error {
+	switch {
 	case k.VID > 4094:
 		return refusal(EINVAL, "Invalid entry VLAN id")
 	case k.Family == L2 && !k.star():
 		return refusal(EINVAL, "Invalid protocol used with source address")
 	case !k.star() && k.Source.multicast(k.Family):
 		return refusal(EINVAL, k.Family.String()+" multicast source address is not allowed")
-	case !rules.Sources && (r.Mode != ModeNone || len(r.Sources) > 0 || r.Proto != 0):
-		return refusal(EINVAL, "Unknown attribute type")
 	}
 	return nil
 }
@@ -361,7 +368,8 @@ func (a *adding) source(x *member, addr Addr, exclude bool) error {
 // Delete deletes an entry, with (*,G) its sources' entries too (br_mdb_del). What is
 // not there is EINVAL, as in Linux. As in Linux too, the (S,G) of a source may be
 // deleted while the source stays in the list of (*,G), and ports in EXCLUDE mode that
-// are added to it later stay in it until they go down.
+// are added to it later stay in it until they go down; and where the port converts to
+// unicast and a report had made the membership of (*,G), its sources' entries stay.
 func (m *Machine) Delete(now time.Duration, r Request) error {
 	p, err := m.find(&r)
 	if err != nil {
@@ -382,8 +390,12 @@ func (m *Machine) Delete(now time.Duration, r Request) error {
 	return nil
 }
 
-// Lookup gives the rows of one group; ENOENT if there is none (br_mdb_get).
+// Lookup gives the rows of one group (br_mdb_get). It is ENOENT if there is none, and
+// EINVAL for a source or a VLAN that none can have; the group is not looked at.
 func (m *Machine) Lookup(now time.Duration, key Key) (rows []Entry, err error) {
+	if err := key.valid(); err != nil {
+		return nil, err
+	}
 	e := m.entries[key]
 	if e == nil {
 		return nil, refusal(ENOENT, "MDB entry not found")

@@ -2,6 +2,7 @@ package snoop
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"time"
 
@@ -39,7 +40,7 @@ func (pc *portContext) list(m *Machine, i int) {
 	}
 	pc.listed[i] = true
 	c := pc.ctx
-	at, _ := slices.BinarySearchFunc(c.routers[i], pc, func(a, b *portContext) int { return int(int64(b.port.rank) - int64(a.port.rank)) })
+	at, _ := slices.BinarySearchFunc(c.routers[i], pc, func(a, b *portContext) int { return cmp.Compare(b.port.rank, a.port.rank) })
 	c.routers[i] = slices.Insert(c.routers[i], at, pc)
 	c.touch(m)
 }

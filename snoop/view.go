@@ -1,7 +1,6 @@
 package snoop
 
 import (
-	"slices"
 	"sync/atomic"
 
 	"github.com/ddfb540f/bridge/frame"
@@ -298,9 +297,4 @@ func (t *table) resize(old *buckets, size int) *buckets {
 	}
 	t.buckets.Store(b)
 	return b
-}
-
-// sortRefs puts the port added last in front.
-func sortRefs(refs []PortRef) {
-	slices.SortFunc(refs, func(a, b PortRef) int { return int(int64(b.Rank) - int64(a.Rank)) })
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,7 +52,7 @@ func TestHelpIsComplete(t *testing.T) {
 	p.fs = flag.NewFlagSet("run", flag.ContinueOnError)
 	p.define()
 	p.fs.VisitAll(func(f *flag.Flag) { assert.Contains(t, usage, "\n  --"+f.Name+" ", f.Name) })
-	for _, x := range mcastTable {
+	for _, x := range slices.Concat(mcastTable, vlanMcastTable) {
 		assert.Contains(t, strings.ReplaceAll(usage, "\n", " "), " "+x.name+"=", x.name)
 	}
 	for _, x := range portTable {

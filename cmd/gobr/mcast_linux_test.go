@@ -211,7 +211,7 @@ func TestSnoopingWithoutQuerierThroughGobr(t *testing.T) {
 	}, func() string { return "no member of the group: " + gobr.out.String() })
 	_, out := gobr.end(t, os.Interrupt)
 	balanced(t, out)
-	assert.Contains(t, out, "\nIPv4      -       -        -\nIPv6      -       -        -\n")
+	assert.Contains(t, out, "\nIPv4      -     -       -        -\nIPv6      -     -       -        -\n")
 }
 
 // With a querier groups go to members, one of them the host, and routers, whatever the
@@ -251,13 +251,13 @@ func TestQuerierThroughGobr(t *testing.T) {
 	l.becomes(t, "tap2", "tap3", "br0") // it has no fast leave
 
 	require.NoError(t, gobr.cmd.Process.Signal(syscall.SIGUSR1))
-	eventually(t, func() bool { return strings.Contains(gobr.out.String(), "\nIPv6      the bridge") }, func() string { return "no tables: " + gobr.out.String() })
+	eventually(t, func() bool { return strings.Contains(gobr.out.String(), "\nIPv6      -     the bridge") }, func() string { return "no tables: " + gobr.out.String() })
 	table := gobr.out.String()
 	assert.Contains(t, table, "\nForwarding database\n")
 	assert.NotContains(t, table, "\nFrames\n")
 	assert.Regexp(t, `(?m)^239\.5\.5\.5 +\* +- +the bridge +temp +4m\d+s +-$`, table)
 	assert.Regexp(t, `(?m)^ff05::5:5 +\* +- +tap2 +temp +\d+m\d+s +-$`, table)
-	assert.Regexp(t, `(?m)^tap3 +never +never$`, table)
+	assert.Regexp(t, `(?m)^tap3 +- +never +never$`, table)
 
 	before := br0.linkLocal(t)
 	eventually(t, func() bool { return l.hosts[4].asked(before) }, func() string { return fmt.Sprintf("no query from %s", before) })
@@ -298,7 +298,7 @@ func TestQuerierWithoutHostThroughGobr(t *testing.T) {
 	_, out := gobr.end(t, os.Interrupt)
 	assert.Empty(t, gobr.stderr())
 	balanced(t, out)
-	assert.Regexp(t, `(?m)^IPv6 +the bridge +fe80::5054:ff:fe12:3456 +-$`, out)
+	assert.Regexp(t, `(?m)^IPv6 +- +the bridge +fe80::5054:ff:fe12:3456 +-$`, out)
 }
 
 // More groups than are allowed end snooping, which is told.

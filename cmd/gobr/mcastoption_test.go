@@ -16,8 +16,9 @@ import (
 // Every option of --mcast is the setting of its own name: set alone, it is what a bridge
 // shows then.
 func TestEveryMcastOptionDoesWhatItSays(t *testing.T) {
+	still := func() time.Time { return time.Unix(1_000_000, 0) } // a bridge shows when it looks for what is too old
 	for _, x := range mcastTable {
-		value := map[string]string{"igmp_version": "3", "router": "2", "query_use_ifaddr": ""}[x.name]
+		value := map[string]string{"igmp_version": "3", "router": "2", "query_use_ifaddr": "", "vlan_snooping": "on"}[x.name]
 		switch {
 		case strings.HasSuffix(x.name, "_interval"):
 			value = "7.25"
@@ -29,7 +30,7 @@ func TestEveryMcastOptionDoesWhatItSays(t *testing.T) {
 		o, err := parseRun([]string{"--tap", "a", "--mcast", strings.TrimSuffix(x.name+"="+value, "=")})
 		require.NoError(t, err, x.name)
 		assert.True(t, o.cfg.McastSnooping, x.name)
-		b, err := bridge.New(bridge.Config{Seed: 1, McastSnooping: true, Clock: func() time.Time { return time.Unix(0, 0) }})
+		b, err := bridge.New(bridge.Config{Seed: 1, McastSnooping: true, VLANFiltering: o.cfg.VLANFiltering, Clock: still})
 		require.NoError(t, err)
 		defer b.Close()
 		want := b.Info()
@@ -59,6 +60,9 @@ func wantedOfMcast(t *testing.T, name string, i bridge.BridgeInfo) bridge.Bridge
 		i.McastIGMPVersion = 3
 	case name == "mld_version":
 		i.McastMLDVersion = 2
+	case name == "vlan_snooping":
+		assert.True(t, i.VLANFiltering)
+		i.McastVLANSnooping = true
 	case name == "query_use_ifaddr":
 		i.McastQueryUseIfaddr = true
 	default:
@@ -66,6 +70,49 @@ func wantedOfMcast(t *testing.T, name string, i bridge.BridgeInfo) bridge.Bridge
 		*times[name] = 7250 * time.Millisecond
 	}
 	return i
+}
+
+// --vlan-mcast is for the VLANs that it names, and --mcast-querier then for each VLAN that it
+// does not say otherwise of.
+func TestSnoopingOfVLANs(t *testing.T) {
+	o, err := parseRun(strings.Fields("--tap a --mcast-querier --vlan-mcast 10-12:querier=off,igmp_version=3,query_interval=7 --vlan-mcast 12:snooping=off,query_interval=8"))
+	require.NoError(t, err)
+	assert.True(t, o.cfg.VLANFiltering && o.cfg.McastSnooping && *o.mcast.McastVLANSnooping)
+	b, err := bridge.New(bridge.Config{Seed: 1, McastSnooping: true, VLANFiltering: true, VLANs: bridge.Trunk(0, 9, 10, 11, 12)})
+	require.NoError(t, err)
+	defer b.Close()
+	require.NoError(t, b.Set(o.mcast))
+	s := &session{o: o, b: b}
+	require.NoError(t, s.startQuerier())
+	type told struct {
+		snooping, querier bool
+		version           int
+		interval          time.Duration
+	}
+	got := map[frame.VID]told{}
+	for _, g := range b.VLANGlobals() {
+		got[g.VID] = told{g.McastSnooping, g.McastQuerier, g.McastIGMPVersion, g.McastQueryInterval}
+	}
+	assert.Equal(t, map[frame.VID]told{
+		9: {true, true, 2, 125 * time.Second}, 10: {true, false, 3, 7 * time.Second}, 11: {true, false, 3, 7 * time.Second}, 12: {false, false, 3, 8 * time.Second},
+	}, got)
+	assert.False(t, b.Info().McastQuerier)
+	var text strings.Builder
+	printSnooping(&text, b)
+	assert.Contains(t, text.String(), "IPv4      9     the bridge  0.0.0.0  -\n")
+	assert.Contains(t, text.String(), "IPv4      10    -           -        -\n")
+
+	for args, want := range map[string]string{
+		"--mcast vlan_snooping=off --vlan-mcast 10:querier": "it has no effect with --mcast vlan_snooping=off",
+		"--vlan-filtering=false --vlan-mcast 10:querier":    "it has no effect with --vlan-filtering=false",
+		"--vlan-mcast 10":                                "not VID[-VID]:OPTION=VALUE",
+		"--vlan-mcast 4095:querier":                      "is no VLAN id",
+		"--vlan-mcast 10:hash_max=5":                     "there is no such option",
+		"--mcast-snooping=false --vlan-mcast 10:querier": "--vlan-mcast: it has no effect with --mcast-snooping=false",
+	} {
+		_, err := parseRun(strings.Fields("--tap a " + args))
+		assert.ErrorContains(t, err, want, args)
+	}
 }
 
 func TestQuerySourceOfABridgeWithoutHost(t *testing.T) {
@@ -102,12 +149,12 @@ group              source     vlan  device      state      ends in  mode
 ff05::1            *          -     tap0        permanent  -        -
 
 Multicast routers
-device  IPv4 ends in  IPv6 ends in
-tap1    never         never
+device  vlan  IPv4 ends in  IPv6 ends in
+tap1    -     never         never
 
 Multicast queriers
-protocol  device      address  ends in
-IPv4      the bridge  0.0.0.0  -
-IPv6      the bridge  ::       -
+protocol  vlan  device      address  ends in
+IPv4      -     the bridge  0.0.0.0  -
+IPv6      -     the bridge  ::       -
 `, text.String())
 }

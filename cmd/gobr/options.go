@@ -59,6 +59,8 @@ type options struct {
 	querier  bool               // once all ports have joined
 	mcast    bridge.BridgeAttrs // what --mcast says
 
+	vlanMcast []vlanMcast
+
 	loopProbe *filter.Probing // nil: none
 
 	cfg bridge.Config // but for Name and Trace
@@ -113,6 +115,7 @@ func (p *parser) define() {
 	fs.BoolVar(&o.cfg.McastSnooping, "mcast-snooping", false, "")
 	fs.BoolVar(&o.querier, "mcast-querier", false, "")
 	fs.Func("mcast", "", p.takeMcast)
+	fs.Func("vlan-mcast", "", p.takeVLANMcast)
 	fs.BoolVar(&o.reattach, "reattach", false, "")
 	fs.BoolVar(&o.trace, "trace", false, "")
 	p.defineTree()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ type querySource struct{ ip4, ip6 netip.Addr }
 // there is no host, or it has none, they come from the one that belongs to the bridge's
 // address.
 func (s *session) followQuerySource() {
-	if !s.o.querier {
+	if !s.o.asks() {
 		return
 	}
 	var now querySource
@@ -43,19 +44,54 @@ func (s *session) followQuerySource() {
 	}
 }
 
+// asks says that the bridge is a querier, in some VLAN at least.
+func (o *options) asks() bool {
+	return o.querier || slices.ContainsFunc(o.vlanMcast, func(v vlanMcast) bool { return v.attrs.McastQuerier != nil && *v.attrs.McastQuerier })
+}
+
 // linkLocal is the address that belongs to a MAC address (RFC 4291, appendix A).
 func linkLocal(m frame.MAC) netip.Addr {
 	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]})
 }
 
-// startQuerier has the bridge ask: not before all who are to be asked are there, and its
-// questions have a sender.
+// startQuerier has the bridge ask, with vlan_snooping in each VLAN that is not said to have
+// its querier on or off: not before all who are to be asked are there, and its questions
+// have a sender.
 func (s *session) startQuerier() error {
 	s.followQuerySource()
-	if !s.o.querier {
-		return nil
+	for _, v := range s.o.vlanMcast {
+		if err := s.b.SetVLANGlobal(v.vlan.VID, v.vlan.End, v.attrs); err != nil {
+			return err
+		}
 	}
-	return s.b.Set(bridge.BridgeAttrs{McastQuerier: new(true)})
+	switch {
+	case !s.o.querier:
+		return nil
+	case !s.b.Info().McastVLANSnooping:
+		return s.b.Set(bridge.BridgeAttrs{McastQuerier: new(true)})
+	}
+	for _, g := range s.b.VLANGlobals() {
+		if slices.ContainsFunc(s.o.vlanMcast, func(v vlanMcast) bool { return v.attrs.McastQuerier != nil && v.covers(g.VID) }) {
+			continue
+		}
+		if err := s.b.SetVLANGlobal(g.VID, 0, bridge.VLANGlobalAttrs{McastQuerier: new(true)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// snoopingContexts are the VLANs that have routers and queriers of their own, or 0 for those
+// of the bridge.
+func snoopingContexts(b *bridge.Bridge) []frame.VID {
+	if !b.Info().McastVLANSnooping {
+		return []frame.VID{0}
+	}
+	var vids []frame.VID
+	for _, g := range b.VLANGlobals() {
+		vids = append(vids, g.VID)
+	}
+	return vids
 }
 
 // printSnooping prints the groups with their members, the routers and the queriers, if the
@@ -73,16 +109,21 @@ func printSnooping(w io.Writer, b *bridge.Bridge) {
 	t.Flush()
 	fmt.Fprint(w, "\nMulticast routers\n")
 	t = newTable(w, 0)
-	fmt.Fprint(t, "device\tIPv4 ends in\tIPv6 ends in\n")
-	for _, r := range b.RouterPorts(0) {
-		fmt.Fprintf(t, "%s\t%s\t%s\n", r.Port, routerEnds(r.Timer4), routerEnds(r.Timer6))
+	fmt.Fprint(t, "device\tvlan\tIPv4 ends in\tIPv6 ends in\n")
+	contexts := snoopingContexts(b)
+	for _, vid := range contexts {
+		for _, r := range b.RouterPorts(vid) {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", r.Port, vlanName(r.VID), routerEnds(r.Timer4), routerEnds(r.Timer6))
+		}
 	}
 	t.Flush()
 	fmt.Fprint(w, "\nMulticast queriers\n")
 	t = newTable(w, 0)
-	fmt.Fprint(t, "protocol\tdevice\taddress\tends in\n")
-	ip4, ip6 := b.Queriers(0)
-	fmt.Fprintf(t, "IPv4\t%s\nIPv6\t%s\n", querierRow(ip4), querierRow(ip6))
+	fmt.Fprint(t, "protocol\tvlan\tdevice\taddress\tends in\n")
+	for _, vid := range contexts {
+		ip4, ip6 := b.Queriers(vid)
+		fmt.Fprintf(t, "IPv4\t%s\t%s\nIPv6\t%s\t%s\n", vlanName(vid), querierRow(ip4), vlanName(vid), querierRow(ip6))
+	}
 	t.Flush()
 }
 

@@ -56,6 +56,9 @@ The bridge:
                        one that belongs to the bridge's address (EUI-64)
   --mcast OPTION=VALUE,...
                        settings of snooping; see below. It turns --mcast-snooping on
+  --vlan-mcast VID[-VID]:OPTION=VALUE,...
+                       settings of snooping of these VLANs, which must have a member; see
+                       below. It turns --mcast vlan_snooping on
   --stp off|stp|rstp   spanning tree: a loop of bridges is broken by blocking a port,
                        which takes over when another cable ends (off). stp is 802.1D,
                        as the bridge of Linux has it, rstp is that of 802.1D-2004, which
@@ -154,11 +157,15 @@ Taken, and without effect yet:
 
 OPTIONs of --mcast, by the names of ip-link(8) less their mcast_, with its defaults
   router=0..2 igmp_version=2|3 mld_version=1|2 hash_max=N
+  vlan_snooping=B: each VLAN has settings, routers and queriers of its own, and
+                   --mcast-querier is for all. It turns --vlan-filtering on
   query_use_ifaddr=B: IGMP queries come from the address of the host's TAP
   last_member_count=N startup_query_count=N
 in seconds, such as 2.5, to 86400
   query_interval=S query_response_interval=S startup_query_interval=S
   querier_interval=S membership_interval=S last_member_interval=S
+Those of --vlan-mcast are snooping=B querier=B and, of these, versions, counts and times:
+what --mcast says of them is not for VLANs with vlan_snooping.
 
 VLANS is one of
   access:VID                   that VLAN alone, untagged

@@ -35,7 +35,9 @@ type Features struct {
 	Port    map[string]bool // settings of a port
 	IPv6    bool            // the host has it
 
-	MDBFlush bool // many entries of the multicast database can be deleted at once
+	// Many entries of the multicast database can be deleted at once. A kernel that knows
+	// that can also be asked for one group.
+	MDBFlush bool
 }
 
 // VLANs reports whether the kernel has VLAN filtering. One without tells that
@@ -130,7 +132,7 @@ func dormant(name string, s *replay.Scenario) bool {
 
 func (f *Features) lacksStep(t *replay.Step) string {
 	switch {
-	case strings.HasPrefix(t.Op, "mdb-") && !f.Bridge["mcast_snooping"], t.Op == "mdb-flush" && !f.MDBFlush:
+	case strings.HasPrefix(t.Op, "mdb-") && !f.Bridge["mcast_snooping"], (t.Op == "mdb-flush" || t.Op == "mdb-get") && !f.MDBFlush:
 		return t.Op
 	case f.skips(t):
 		return ""

@@ -16,8 +16,8 @@ import (
 	"github.com/ddfb540f/bridge/internal/conformance/rtnl"
 )
 
-// Attributes of RTM_NEWMDB and its like (linux/if_bridge.h): in requests MDBA_SET_* and
-// MDBE_*, in dumps MDBA_MDB_*, MDBA_ROUTER_*.
+// Attributes of RTM_NEWMDB and its like (linux/if_bridge.h): in requests MDBA_SET_* (or
+// MDBA_GET_*, which are the same) and MDBE_*, in dumps MDBA_MDB_*, MDBA_ROUTER_*.
 const (
 	mdbaSetEntry = 1
 	mdbaSetAttrs = 2
@@ -181,6 +181,34 @@ func (l *lab) mdbFlush(t *replay.Step) error {
 		return err
 	}
 	return l.nl.Do(m)
+}
+
+// mdbGet asks for the rows of one group (RTM_GETMDB): to name a port or a state is refused.
+func (l *lab) mdbGet(t *replay.Step) error {
+	entry, err := l.mdbEntry(&replay.Step{Group: t.Group, VLAN: t.VLAN})
+	if err != nil {
+		return err
+	}
+	binary.NativeEndian.PutUint32(entry, 0)
+	m := rtnl.New(unix.RTM_GETMDB, 0, vlanMsg(l.br)).Bytes(mdbaSetEntry, entry)
+	if t.Source != "" {
+		ip, _, err := address(t.Source)
+		if err != nil {
+			return err
+		}
+		m.Nest(mdbaSetAttrs|rtnl.Nested, func() { m.Bytes(mdbeSource, ip) })
+	}
+	b, err := l.nl.Get(m)
+	if err != nil || len(b) < 8 {
+		return err
+	}
+	t.MDB, t.Late = []replay.MDBEntry{}, l.late()
+	for kind, v := range rtnl.Attrs(b[8:]) {
+		if kind == mdbaGroups {
+			t.MDB = append(t.MDB, l.mdbEntries(v)...)
+		}
+	}
+	return nil
 }
 
 // mdb is the groups and the bridge-wide router ports.

@@ -105,7 +105,7 @@ func unsettled(t *replay.Step) bool {
 	case "inject":
 		data, err := hex.DecodeString(t.Frame)
 		return err == nil && mayBeSnooped(data)
-	case "wait", "dump-fdb", "dump-vlan", "dump-vlan-global", "dump-mst", "dump-mdb", "dump-port", "dump-bridge", "dump-stats":
+	case "wait", "mdb-get", "dump-fdb", "dump-vlan", "dump-vlan-global", "dump-mst", "dump-mdb", "dump-port", "dump-bridge", "dump-stats":
 		return false
 	}
 	return true

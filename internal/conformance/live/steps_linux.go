@@ -127,6 +127,8 @@ func (l *lab) perform(t *replay.Step) (err error) {
 		return l.mdbRequest(unix.RTM_DELMDB, 0, t)
 	case "mdb-flush":
 		return l.mdbFlush(t)
+	case "mdb-get":
+		return l.mdbGet(t)
 	case "neigh-add", "neigh-del":
 		return l.neighbour(t)
 	case "link-up", "link-down":

@@ -37,12 +37,14 @@ var mcastValues = map[string]setting{
 func (o *Options) mcast() bool { return o.has(o.Features.Bridge, "mcast_snooping") }
 
 // mcastKinds are the steps that are about snooping.
-var mcastKinds = []string{"report", "stream", "query", "router", "mdb-add", "mdb-del", "mdb-flush"}
+var mcastKinds = []string{"report", "stream", "query", "router", "mdb-add", "mdb-del", "mdb-flush", "mdb-get"}
 
 // mcastWeight: a bridge that does not snoop is asked seldom, and refuses.
 func (g *generator) mcastWeight(k kind) int {
 	switch {
-	case g.mcast && (k.name != "mdb-flush" || g.opt.Features.MDBFlush):
+	case (k.name == "mdb-flush" || k.name == "mdb-get") && !g.opt.Features.MDBFlush:
+		return 0
+	case g.mcast:
 		return k.weight
 	case k.name == "mdb-add" && g.opt.mcast():
 		return 1
@@ -184,6 +186,12 @@ func (g *generator) mdbAdd() replay.Step {
 
 func (g *generator) mdbDel() replay.Step {
 	t, _ := g.mdbStep("mdb-del")
+	return t
+}
+
+func (g *generator) mdbGet() replay.Step {
+	t, _ := g.mdbStep("mdb-get")
+	t.Port, t.State = "", nil
 	return t
 }
 

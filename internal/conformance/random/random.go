@@ -38,6 +38,7 @@ var kinds = []kind{
 	{"mdb-add", 10, (*generator).mdbAdd},
 	{"mdb-del", 4, (*generator).mdbDel},
 	{"mdb-flush", 1, (*generator).mdbFlush},
+	{"mdb-get", 3, (*generator).mdbGet},
 	{"fdb-add", 8, (*generator).fdbAdd},
 	{"fdb-del", 3, (*generator).fdbDel},
 	{"fdb-flush", 1, (*generator).fdbFlush},

@@ -44,7 +44,7 @@ func TestScenario(t *testing.T) {
 	}
 	for _, op := range []string{
 		"inject", "set-port", "set-bridge", "fdb-add", "fdb-del", "fdb-flush", "fdb-flush-bulk", "vlan-add", "vlan-del",
-		"mdb-add", "mdb-del", "mdb-flush", "dump-mdb", "vlan-set", "vlan-global-set", "mst-set", "neigh-add", "neigh-del", "link-up", "link-down", "carrier", "port-del", "port-add", "wait",
+		"mdb-add", "mdb-del", "mdb-flush", "mdb-get", "dump-mdb", "vlan-set", "vlan-global-set", "mst-set", "neigh-add", "neigh-del", "link-up", "link-down", "carrier", "port-del", "port-add", "wait",
 		"dump-fdb", "dump-port", "dump-bridge", "dump-stats", "dump-vlan", "dump-vlan-global", "dump-mst",
 	} {
 		assert.Positive(t, ops[op], op)

@@ -61,6 +61,27 @@ func (r *run) mdbRequest(t *Step) (q bridge.MDBRequest, err error) {
 	return q, err
 }
 
+// mdbGet compares the rows of one group.
+func (r *run) mdbGet(t *Step) error {
+	came, err := r.mdbGroup(t)
+	if err != nil || t.Err != "" {
+		return err
+	}
+	return diffEntries(t.MDB, came, t.slack())
+}
+
+func (r *run) mdbGroup(t *Step) ([]MDBEntry, error) {
+	q, err := r.mdbRequest(t)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := r.b.LookupMDB(q)
+	if err != nil {
+		return nil, err
+	}
+	return mdbEntriesOf(rows), nil
+}
+
 var mdbModes = map[string]bridge.MDBMode{"": bridge.MDBModeNone, "include": bridge.MDBInclude, "exclude": bridge.MDBExclude}
 
 // flushWords are the words that bridge mdb flush takes beside port and VLAN.
@@ -106,14 +127,7 @@ func protoWord(n uint8) string {
 
 // dumpMDB compares groups, bridge-wide router ports and, if recorded, queriers.
 func (r *run) dumpMDB(t *Step) error {
-	var want, got []mdbRow
-	for _, e := range t.MDB {
-		want = append(want, mdbRowOf(e))
-	}
-	for _, e := range r.mdbTable() {
-		got = append(got, mdbRowOf(e))
-	}
-	if err := diffRows(want, got, t.slack()); err != nil {
+	if err := diffEntries(t.MDB, r.mdbTable(), t.slack()); err != nil {
 		return err
 	}
 	if err := diffRouters("", t.RouterPorts, r.routerTable(0), t.slack()); err != nil || t.Querier == nil {
@@ -139,6 +153,16 @@ func (t *Step) slack() int {
 		return timerTolerance
 	}
 	return timerTolerance + max(t.Late, int(uptime/time.Second))
+}
+
+func diffEntries(recorded, came []MDBEntry, slack int) error {
+	rows := func(list []MDBEntry) (rows []mdbRow) {
+		for _, e := range list {
+			rows = append(rows, mdbRowOf(e))
+		}
+		return rows
+	}
+	return diffRows(rows(recorded), rows(came), slack)
 }
 
 func diffRows(want, got []mdbRow, slack int) error {
@@ -178,9 +202,11 @@ func mdbRowOf(e MDBEntry) mdbRow {
 	return x
 }
 
-func (r *run) mdbTable() []MDBEntry {
+func (r *run) mdbTable() []MDBEntry { return mdbEntriesOf(r.b.MDB()) }
+
+func mdbEntriesOf(rows []bridge.MDBEntry) []MDBEntry {
 	table := []MDBEntry{}
-	for _, e := range r.b.MDB() {
+	for _, e := range rows {
 		table = append(table, mdbEntryOf(e))
 	}
 	return table

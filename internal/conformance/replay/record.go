@@ -172,7 +172,7 @@ type MSTEntry struct {
 	State string `json:"state"`
 }
 
-// MDBEntry is a line of dump-mdb.
+// MDBEntry is a line of dump-mdb and mdb-get.
 type MDBEntry struct {
 	Port       string      `json:"port"`
 	Group      string      `json:"grp"`
@@ -209,6 +209,7 @@ var results = map[string]func(*Step) bool{
 	"dump-vlan":        func(t *Step) bool { return t.VLANTable != nil },
 	"dump-vlan-global": func(t *Step) bool { return t.VLANGlobal != nil },
 	"dump-mst":         func(t *Step) bool { return t.MSTTable != nil },
+	"mdb-get":          func(t *Step) bool { return t.MDB != nil || t.Err != "" },
 	"dump-mdb":         func(t *Step) bool { return t.MDB != nil && t.RouterPorts != nil },
 	"dump-port":        func(t *Step) bool { return t.PortTable != nil },
 	"dump-bridge":      func(t *Step) bool { return t.BridgeTable != nil },

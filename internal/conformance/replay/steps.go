@@ -30,6 +30,7 @@ func init() {
 		"mdb-add":         (*run).mdbAdd,
 		"mdb-del":         (*run).mdbDel,
 		"mdb-flush":       (*run).mdbFlush,
+		"mdb-get":         (*run).mdbGet,
 		"link-up":         func(r *run, t *Step) error { return r.link(t, true) },
 		"link-down":       func(r *run, t *Step) error { return r.link(t, false) },
 		"carrier":         (*run).setCarrier,

@@ -39,6 +39,8 @@ func (r *run) writeTable(t *Step) {
 		}
 	case "dump-mdb":
 		t.MDB, t.RouterPorts, t.Querier = r.mdbTable(), r.routerTable(0), r.querierTable(0)
+	case "mdb-get":
+		t.MDB, _ = r.mdbGroup(t) // a refusal is written as one
 	case "dump-port":
 		t.PortTable = map[string]Attrs{}
 		for _, d := range r.devs {
