@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"reflect"
 	"testing"
@@ -104,17 +103,6 @@ func answersARP(t *testing.T, b *Bridge, p *Port, to frame.MAC, from [4]byte) bo
 	d = append(append(append(d, src[:]...), from[:]...), 0, 0, 0, 0, 0, 0, 192, 0, 2, 9)
 	require.NoError(t, p.Receive(frame.Frame{Data: d}))
 	return p.Stats().TxPackets > 0
-}
-
-// igmpReport is a report of IGMPv2 with Router Alert.
-func igmpReport(from frame.MAC, group [4]byte) frame.Frame {
-	d := append([]byte{0x01, 0x00, 0x5e, group[1] & 0x7f, group[2], group[3]}, from[:]...)
-	d = append(d, 0x08, 0, 0x46, 0xc0, 0, 32, 0, 0, 0, 0, 1, 2, 0, 0, 192, 0, 2, 1)
-	d = append(append(d, group[:]...), 0x94, 4, 0, 0)
-	binary.BigEndian.PutUint16(d[24:], frame.Checksum(d[14:], 0))
-	d = append(append(d, 0x16, 0, 0, 0), group[:]...)
-	binary.BigEndian.PutUint16(d[40:], frame.Checksum(d[38:], 0))
-	return frame.Frame{Data: d}
 }
 
 // Every field of rules is a rule in the table, and no rule is without a field.
