@@ -27,9 +27,10 @@ type traffic struct {
 // prepare makes the frames.
 func (tr *traffic) prepare(s *session, seed uint64) {
 	maker := *s
-	maker.script = &script{randomScript(seed, 20_000)}
 	for from := range tr.frames {
 		for len(tr.frames[from]) < 60 {
+			maker.script = &script{randomScript(seed, 100)} // one that runs out makes no such frames
+			seed += 1000
 			f := maker.frame(from)
 			if n := len(f.Data); f.Owed.None() && n >= 40 && f.Type() == testProto { // none that could lose its end
 				f.Data[n-2], f.Data[n-1] = byte(from), byte(len(tr.frames[from]))

@@ -338,7 +338,7 @@ func (in *Input) pass(pc *portConf, f *frame.Frame) {
 	taken := in.stpRcv(pc, f)
 	switch {
 	case in.dry != nil:
-	case pc.p.onPass == nil && !taken:
+	case pc.p.onPass == nil && !taken && !isLLC(f.Rest()):
 		in.ctr.unwanted.Add(1)
 	case pc.p.onPass == nil:
 	default:

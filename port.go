@@ -42,7 +42,8 @@ type PortConfig struct {
 	// OnPass gets the link-local frames that Linux hands to the port's own stack
 	// (LLDP, LACP, EAPOL, with STP on also BPDUs). It runs on the goroutine that
 	// carries the frame: it must be quick, must not keep f.Data, and must not call
-	// the Bridge. Nil: they are counted in RxDropped.
+	// the Bridge. Nil: they are counted in RxDropped, but for those with a length instead
+	// of a type, which Linux's LLC always takes.
 	OnPass func(p *Port, f frame.Frame)
 }
 

@@ -171,6 +171,14 @@ func bpduIn(rest []byte) (pdu []byte, ok bool) {
 	return rest[len(llcBPDU):n], true
 }
 
+// isLLC reports a frame, from its length field on, that Linux has a handler for in the
+// stack of any port: LLC, which comes with the bridge for the sake of BPDUs, takes all
+// that have a length, but for raw 802.3 (eth_type_trans), and keeps silent about those
+// that nobody wants.
+func isLLC(rest []byte) bool {
+	return int(rest[0])<<8|int(rest[1]) < 1536 && !(len(rest) >= 4 && rest[2] == 0xff && rest[3] == 0xff)
+}
+
 // stpRcv gives the spanning tree a frame that goes to the port's own stack, if it is a
 // BPDU, and says whether it was (br_stp_rcv). In a VLAN there are none.
 func (in *Input) stpRcv(pc *portConf, f *frame.Frame) bool {

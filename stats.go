@@ -58,7 +58,7 @@ func (l EgressLedger) Balance() int64 {
 type PortStats struct {
 	RxPackets, RxBytes uint64 // as they came, bytes of the wire form
 	TxPackets, TxBytes uint64 // taken by the cable
-	RxDropped          uint64 // link-local frames that nobody took (OnPass nil)
+	RxDropped          uint64 // link-local frames that nobody took: OnPass is nil, and they are not LLC's
 	TxDropped          uint64 // refused by a full queue or an ended cable
 	FDBEvicted         uint64 // addresses learned on it that made room for others (FDBLimit)
 	Ingress            IngressLedger
