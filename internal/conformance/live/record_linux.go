@@ -3,6 +3,7 @@ package live
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -42,9 +43,15 @@ func (l *lab) record(c *replay.Scenario) error {
 	if err := l.begin(c); err != nil {
 		return err
 	}
+	var paused time.Duration
 	for i := range c.Steps {
-		if err := l.step(&c.Steps[i]); err != nil {
-			return fmt.Errorf("steps[%d] %s: %w", i, c.Steps[i].Op, err)
+		t := &c.Steps[i]
+		if err := l.step(t); err != nil {
+			return fmt.Errorf("steps[%d] %s: %w", i, t.Op, err)
+		}
+		if paused += t.Pause(); t.Op == "wait" {
+			t.MS += int64(paused / time.Millisecond) // it was not shortened by what passed before
+			paused = 0
 		}
 	}
 	return nil

@@ -83,6 +83,19 @@ func TestRecordRefusal(t *testing.T) {
 	assert.ErrorIs(t, err, errNotHere)
 }
 
+// A wait is written down with what a recorder pauses before it: it was not shortened by that.
+func TestRecordedWait(t *testing.T) {
+	k := open(t)
+	s := recording(t, "basic.jsonl.gz", "basic-learn-forward")
+	s.Steps = []replay.Step{
+		{Op: "link-down", Port: "p1"}, {Op: "inject", Port: "p2", Frame: s.Steps[0].Frame}, {Op: "wait", MS: 7}, {Op: "wait", MS: 3},
+	}
+	got, err := k.Record(s)
+	require.NoError(t, err)
+	assert.Equal(t, []int64{22, 3}, []int64{got.Steps[2].MS, got.Steps[3].MS})
+	assert.Nil(t, replay.Check(got))
+}
+
 // A bridge that does something else is found out.
 func TestRecordDiffers(t *testing.T) {
 	k := open(t)

@@ -6,6 +6,17 @@
 // the recorder paused after them, by which the next wait is shorter. Timers run in order.
 // Nothing in the package starts a goroutine.
 //
+// Records that are made beside a kernel know some words more than the recordings, whose
+// format testdata/README.md has:
+//
+//	mdb-flush       a step: bridge mdb flush, with port ("br0": the host's), vlan, proto, and
+//	                in flags permanent or nopermanent
+//	proto           of mdb-add, mdb-del and mdb-flush: kernel, static, or a number
+//	late            of a dump: by how many seconds its timers may be off more than else, as
+//	                time really passed
+//	querier         of dump-mdb: who the bridge-wide querier is, as in vlan_global
+//	mcast_stats     of dump-stats: the counters of IGMP and MLD, by device and name
+//
 // Two things are held against every scenario beside the records: that Explain
 // foretells each frame without touching anything, and that the two ledgers
 // balance.
@@ -180,15 +191,23 @@ func (r *run) step(t *Step) error {
 // pause lets the time pass that the recorder gave the kernel for what it defers to its
 // next tick. The wait that follows is shorter by it, so that it ends when the record says.
 func (r *run) pause(t *Step) error {
-	d := 10 * time.Millisecond
-	switch {
-	case t.Op == "inject":
-		d /= 2
-	case t.Op == "wait", t.Op == "mdb-get", strings.HasPrefix(t.Op, "dump-"):
+	d := t.Pause()
+	if d == 0 {
 		return nil
 	}
 	r.ahead += d
 	return r.advance(d)
+}
+
+// Pause is how long the recorder pauses after a step.
+func (t *Step) Pause() time.Duration {
+	switch {
+	case t.Op == "inject":
+		return 5 * time.Millisecond
+	case t.Op == "wait", t.Op == "mdb-get", strings.HasPrefix(t.Op, "dump-"):
+		return 0
+	}
+	return 10 * time.Millisecond
 }
 
 // mismatch is a difference that an operation has found itself.
