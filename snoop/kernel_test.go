@@ -39,6 +39,8 @@ func TestGroupWithoutMember(t *testing.T) {
 	require.ErrorIs(t, b.receive(2, join4(1, "239.1.1.2")), snoop.ErrTooManyGroups)
 	b.m.FlushEntries(b.now, snoop.Flush{VID: new(frame.VID(7))})
 	assert.Equal(t, 2, b.m.Len(), "a flush that does not mean it leaves it")
+	_, err := b.m.Lookup(b.now, group("239.1.1.2", ""))
+	assert.ErrorContains(t, err, "not found", "there is nothing to be seen")
 	require.NoError(t, b.receive(1, join4(1, "239.1.1.2")))
 	assert.Equal(t, 2, b.m.Len())
 	require.NoError(t, b.m.Delete(b.now, snoop.Request{Port: 1, Key: group("239.1.1.2", "")}))

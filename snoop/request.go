@@ -397,7 +397,7 @@ func (m *Machine) Lookup(now time.Duration, key Key) (rows []Entry, err error) {
 		return nil, err
 	}
 	e := m.entries[key]
-	if e == nil {
+	if e == nil || !e.host && len(e.members) == 0 {
 		return nil, refusal(ENOENT, "MDB entry not found")
 	}
 	if e.host {

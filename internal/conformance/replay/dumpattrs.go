@@ -47,7 +47,7 @@ func portTable(p bridge.PortInfo) Attrs {
 		"proxy_arp_wifi": bit(p.ProxyARPWifi), "neigh_suppress": bit(p.NeighSuppress),
 		"neigh_vlan_suppress": bit(p.NeighVLANSuppress), "vlan_tunnel": bit(p.VLANTunnel),
 		"designated_root": word(p.DesignatedRoot.String()), "designated_bridge": word(p.DesignatedBridge.String()),
-		"designated_port": num(p.DesignatedPort), "designated_cost": num(p.DesignatedCost),
+		"designated_port": num(p.DesignatedPort), "designated_cost": num(uint16(p.DesignatedCost)), // IFLA_BRPORT_DESIGNATED_COST has 16 bits
 		"topology_change_ack": bit(p.TopologyChangeAck), "config_pending": bit(p.ConfigPending),
 	}
 	maps.Copy(port, device)
