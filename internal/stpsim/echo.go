@@ -12,7 +12,11 @@ import "github.com/ddfb540f/bridge/stp"
 // says what it is to), and what would tell it waits for the hold count (17.26): for up to
 // a second at a time frames may circulate. Where there is no such loop nobody hears again
 // what it has said itself, and where ways only become better any agreement is good.
-func (n *network) echoes(ls []*link, node int) bool {
+func (n *network) echoes(ls []*link, node int) bool { return n.echoesAmong(ls, node, false) }
+
+// echoesAmong is echoes for cables that come and go: then what goes round may take them,
+// too.
+func (n *network) echoesAmong(ls []*link, node int, comeAndGo bool) bool {
 	if !n.proto.rapid {
 		return false
 	}
@@ -23,7 +27,8 @@ func (n *network) echoes(ls []*link, node int) bool {
 	lost := n.lost(gone, node)
 	p := newParts(n.topo.nodes())
 	for _, l := range n.links {
-		if !gone[l] && l.works() && l.a != l.b && lost[l.a] && lost[l.b] && !p.join(l.a, l.b) {
+		there := l.works() && !gone[l] || gone[l] && comeAndGo
+		if there && l.a != l.b && lost[l.a] && lost[l.b] && !p.join(l.a, l.b) {
 			return true
 		}
 	}

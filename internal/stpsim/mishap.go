@@ -116,7 +116,7 @@ func (n *network) flap() mishap {
 			m.begin = func() {
 				begin()
 				n.lab.After(cut, func() {
-					n.echoed = n.echoed || n.echoes(ls, -1)
+					n.echoed = n.echoed || n.echoesAmong(ls, -1, true)
 					n.setCut(l, true)
 				})
 				n.lab.After(mend, func() { n.setCut(l, false) })
