@@ -92,7 +92,7 @@ func takeInventory(t *testing.T, m *Machine) *inventory {
 		require.LessOrEqual(t, p.hosts, p.opts.EHTHostsLimit)
 	}
 	require.Equal(t, i.memberships, listed)
-	require.Len(t, m.timers.heap, i.timers, "no timer of what is gone")
+	require.Equal(t, i.timers, m.timers.Len(), "no timer of what is gone")
 	require.LessOrEqual(t, len(m.entries), int(m.hashMax))
 	published := 0
 	if b := m.view.groups.buckets.Load(); b != nil {
@@ -104,7 +104,7 @@ func takeInventory(t *testing.T, m *Machine) *inventory {
 
 func (i *inventory) running(all ...*timer) {
 	for _, t := range all {
-		if t.pending() {
+		if t.Pending() {
 			i.timers++
 		}
 	}
@@ -217,7 +217,7 @@ func TestBoundsOfHostility(t *testing.T) {
 	}
 	i := takeInventory(t, m)
 	for _, e := range m.entries { // one whose first member was refused stays, as in Linux
-		assert.True(t, len(e.members) == 0 && !e.host && !e.timer.pending())
+		assert.True(t, len(e.members) == 0 && !e.host && !e.timer.Pending())
 	}
 	assert.LessOrEqual(t, len(m.entries), 700)
 	assert.Zero(t, i.memberships)

@@ -55,7 +55,7 @@ type context struct {
 func newContext(vid frame.VID) *context {
 	c := &context{vid: vid, opts: DefaultOptions}
 	for i := range families {
-		c.own[i].timer.of, c.other[i].of, c.delay[i].of, c.routerTimer[i].of = c, c, c, c
+		c.own[i].timer.Of, c.other[i].Of, c.delay[i].Of, c.routerTimer[i].Of = c, c, c, c
 	}
 	return c
 }
@@ -102,11 +102,11 @@ func (c *context) publish(m *Machine) {
 // had the time to answer it.
 func (c *context) querierExists(m *Machine, i int) bool {
 	own := c.opts.Querier && (i == IPv4.ip() || !m.source.IPv6.isZero())
-	return !c.delay[i].pending() && (own || c.other[i].pending())
+	return !c.delay[i].Pending() && (own || c.other[i].Pending())
 }
 
 func (c *context) hostRouter(i int) bool {
-	return c.opts.Router == RouterAlways || c.opts.Router == RouterLearned && c.routerTimer[i].pending()
+	return c.opts.Router == RouterAlways || c.opts.Router == RouterLearned && c.routerTimer[i].Pending()
 }
 
 // Options gives the settings of the bridge (vid 0) or of a VLAN.

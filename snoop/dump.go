@@ -66,7 +66,7 @@ type Querier struct {
 func (m *Machine) memberEntry(now time.Duration, x *member) Entry {
 	e := Entry{
 		Key: x.entry.key, Port: x.port.num, Permanent: x.permanent, FastLeave: x.fastLeave,
-		AddedByStarExc: x.starExcl, Blocked: x.blocked, Proto: x.proto, MAC: x.mac, Timer: x.timer.left(now),
+		AddedByStarExc: x.starExcl, Blocked: x.blocked, Proto: x.proto, MAC: x.mac, Timer: x.timer.Left(now),
 	}
 	if m.bridge.modern(e.Key.Family) {
 		e.Mode = ModeInclude
@@ -74,14 +74,14 @@ func (m *Machine) memberEntry(now time.Duration, x *member) Entry {
 			e.Mode = ModeExclude
 		}
 		for _, s := range x.sources {
-			e.Sources = append(e.Sources, EntrySource{Addr: s.addr, Timer: s.timer.left(now)})
+			e.Sources = append(e.Sources, EntrySource{Addr: s.addr, Timer: s.timer.Left(now)})
 		}
 	}
 	return e
 }
 
 func (m *Machine) hostEntry(now time.Duration, e *entry) Entry {
-	return Entry{Key: e.key, Permanent: e.key.Family == L2, Timer: e.timer.left(now)}
+	return Entry{Key: e.key, Permanent: e.key.Family == L2, Timer: e.timer.Left(now)}
 }
 
 // Entries gives the database: the newest group first, in a group the host first, then
@@ -145,10 +145,10 @@ func (m *Machine) RouterPorts(now time.Duration, vid frame.VID) (all []RouterPor
 		}
 		r := RouterPort{Port: p.num, Type: p.ctx.router, VID: vid, Timer4: -1, Timer6: -1}
 		if pc.listed[0] {
-			r.Timer4 = pc.routerTimer[0].left(now)
+			r.Timer4 = pc.routerTimer[0].Left(now)
 		}
 		if pc.listed[1] {
-			r.Timer6 = pc.routerTimer[1].left(now)
+			r.Timer6 = pc.routerTimer[1].Left(now)
 		}
 		all = append(all, r)
 	}
@@ -164,13 +164,13 @@ func (m *Machine) Querier(now time.Duration, vid frame.VID, f Family) (q Querier
 		return q
 	}
 	i := f.ip()
-	q.Other = c.other[i].pending()
+	q.Other = c.other[i].Pending()
 	q.Known = q.Other || c.opts.Querier
 	if q.Known {
 		q.Addr = c.querier[i]
 	}
 	if q.Other {
-		q.Port, q.Timer = c.querierPort[i], c.other[i].left(now)
+		q.Port, q.Timer = c.querierPort[i], c.other[i].Left(now)
 	}
 	return q
 }

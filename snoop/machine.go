@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/internal/timers"
 )
 
 // Rules are what releases of Linux differ in. The zero Rules are those of 6.1.
@@ -59,7 +60,7 @@ type Machine struct {
 	cfg      Config
 	secret   [2]uint64
 	view     View
-	timers   timers
+	timers   timers.Queue[expirer]
 	inTick   bool
 	running  bool // the bridge device is up
 	perVLAN  bool // mcast_vlan_snooping
@@ -102,11 +103,11 @@ func (m *Machine) View() *View { return &m.view }
 
 // NextTimer is when Tick has something to do; ok is false if nothing runs.
 func (m *Machine) NextTimer() (at time.Duration, ok bool) {
-	t := m.timers.next()
+	t := m.timers.Next()
 	if t == nil {
 		return 0, false
 	}
-	return t.at, true
+	return t.At, true
 }
 
 // Tick runs the timers that are due. A timer that is set in the course of it waits
@@ -120,15 +121,15 @@ func (m *Machine) Tick(now time.Duration) {
 // says that others are due.
 func (m *Machine) TickSome(now time.Duration, n int) (more bool) {
 	m.inTick = true
-	t := m.timers.next()
-	for ; n > 0 && t != nil && t.at <= now; t = m.timers.next() {
-		m.timers.stop(t)
-		t.of.expired(m, t, now)
+	t := m.timers.Next()
+	for ; n > 0 && t != nil && t.At <= now; t = m.timers.Next() {
+		m.timers.Stop(t)
+		t.Of.expired(m, t, now)
 		n--
 	}
 	m.inTick = false
 	m.flush()
-	return t != nil && t.at <= now
+	return t != nil && t.At <= now
 }
 
 // set starts or moves a timer.
@@ -136,14 +137,14 @@ func (m *Machine) set(t *timer, now, after time.Duration) {
 	if m.inTick {
 		after = max(after, jiffy)
 	}
-	m.timers.set(t, now+min(after, longest))
+	m.timers.Set(t, now+min(after, longest))
 }
 
-func (m *Machine) stop(t *timer) { m.timers.stop(t) }
+func (m *Machine) stop(t *timer) { m.timers.Stop(t) }
 
 // lower moves a timer to an earlier moment, or starts it if it does not run.
 func (m *Machine) lower(t *timer, now, after time.Duration) {
-	if !t.pending() || t.at > now+after {
+	if !t.Pending() || t.At > now+after {
 		m.set(t, now, after)
 	}
 }

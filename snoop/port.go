@@ -86,7 +86,7 @@ type portContext struct {
 func (pc *portContext) init(p *port, c *context, vid frame.VID) {
 	pc.port, pc.ctx, pc.vid, pc.router, pc.state = p, c, vid, RouterLearned, Forwarding
 	for i := range families {
-		pc.own[i].timer.of, pc.routerTimer[i].of = pc, pc
+		pc.own[i].timer.Of, pc.routerTimer[i].Of = pc, pc
 	}
 }
 

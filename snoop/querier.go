@@ -56,7 +56,7 @@ func (pc *portContext) ownQueryDue(m *Machine, now time.Duration, i int) {
 
 // sends reports that the bridge asks: it is to, and nobody else does.
 func (c *context) sends(m *Machine, i int, pc *portContext) bool {
-	return m.usable(pc) && m.bridge.opts.Snooping && c.opts.Querier && !c.other[i].pending()
+	return m.usable(pc) && m.bridge.opts.Snooping && c.opts.Querier && !c.other[i].Pending()
 }
 
 // setQuerier is br_multicast_set_querier. A bridge that begins to ask restricts
@@ -67,7 +67,7 @@ func (c *context) setQuerier(m *Machine, now time.Duration, on bool) {
 		return
 	}
 	for i := range families {
-		if !c.other[i].pending() {
+		if !c.other[i].Pending() {
 			m.set(&c.delay[i], now, c.opts.QueryResponseInterval)
 		}
 		c.startQuerier(m, now, i)
@@ -103,7 +103,7 @@ func (in *input) query() {
 	}
 	if general {
 		if c.elect(in.pc, i, p.Src) {
-			if !c.other[i].pending() {
+			if !c.other[i].Pending() {
 				m.set(&c.delay[i], in.now, p.Delay)
 				c.touch(m)
 			}
@@ -121,7 +121,7 @@ func (in *input) query() {
 		m.lower(&e.timer, in.now, delay)
 	}
 	for _, x := range e.members {
-		if x.timer.pending() || x.exclude || !c.modern(p.Family) {
+		if x.timer.Pending() || x.exclude || !c.modern(p.Family) {
 			m.lower(&x.timer, in.now, delay)
 		}
 	}
@@ -131,7 +131,7 @@ func (in *input) query() {
 // querier from now on. The lowest address is; while nobody asks anyone is. For IPv4
 // 0.0.0.0 means that nobody is known, and so whoever asks wins against it.
 func (c *context) elect(pc *portContext, i int, src Addr) bool {
-	if c.own[i].timer.pending() || c.other[i].pending() {
+	if c.own[i].timer.Pending() || c.other[i].Pending() {
 		known := c.querier[i]
 		if (i != IPv4.ip() || !known.isZero()) && compare(src, known) > 0 {
 			return false

@@ -37,7 +37,7 @@ type queryFor struct {
 // wants reports that a query asks for source s: it is to be sent again, and its
 // timer is, or is not, within the last member query time.
 func (q *queryFor) wants(s *source, limit time.Duration) bool {
-	return s.retransmit > 0 && (s.timer.at > limit) == q.overLMQT
+	return s.retransmit > 0 && (s.timer.At > limit) == q.overLMQT
 }
 
 // sendQuery is __br_multicast_send_query, for one frame. pc is nil for the host's

@@ -96,7 +96,7 @@ func (in *input) leave(group Addr) {
 		}
 		return
 	}
-	if c.other[i].pending() {
+	if c.other[i].Pending() {
 		return
 	}
 	wait := c.lmqt()
@@ -290,7 +290,7 @@ func (t *told) askNobody() {
 // EXCLUDE(X+B,Y-B), asking for X-B and the group; (B)=GMI.
 func (t *told) toIn() bool {
 	for _, s := range t.x.sources {
-		s.send = !t.x.exclude || s.timer.pending()
+		s.send = !t.x.exclude || s.timer.Pending()
 		if s.send {
 			t.send++
 		}
@@ -299,7 +299,7 @@ func (t *told) toIn() bool {
 	changed := t.each(func(s *source) {
 		// Linux counts down for each mention, so a record that names a source twice may
 		// keep it from asking for another.
-		if !exclude || s.timer.pending() {
+		if !exclude || s.timer.Pending() {
 			s.send = false
 			t.send--
 		}
@@ -326,7 +326,7 @@ func (t *told) toEx() bool {
 		t.each(func(s *source) { t.spare(s); t.ask(s) }, t.blocked)
 	} else {
 		wanted := func(s *source) {
-			if s.timer.pending() {
+			if s.timer.Pending() {
 				t.ask(s)
 			}
 		}
@@ -344,7 +344,7 @@ func (t *told) toEx() bool {
 }
 
 // armAsGroup lets a source run as long as the group: it was wanted till now.
-func (t *told) armAsGroup(s *source) { t.arm(s, t.x.timer.at-t.now) }
+func (t *told) armAsGroup(s *source) { t.arm(s, t.x.timer.At-t.now) }
 
 // block: INCLUDE(A) asks for A*B; EXCLUDE(X,Y) becomes EXCLUDE(X+(B-Y),Y), with
 // (B-X-Y)=group timer, asking for B-Y.
@@ -359,7 +359,7 @@ func (t *told) block() bool {
 		}
 	} else {
 		wanted := func(s *source) {
-			if s.timer.pending() {
+			if s.timer.Pending() {
 				t.ask(s)
 			}
 		}
@@ -402,7 +402,7 @@ func (m *Machine) askForSources(now time.Duration, c *context, pc *portContext, 
 			continue
 		}
 		s.send = false
-		if s.timer.at <= now+lmqt {
+		if s.timer.At <= now+lmqt {
 			continue
 		}
 		if asks {

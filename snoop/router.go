@@ -19,7 +19,7 @@ func (m *Machine) routerSeen(now time.Duration, c *context, pc *portContext, f F
 	case !m.usable(pc):
 	case pc == nil:
 		if c.opts.Router == RouterLearned {
-			if !c.routerTimer[i].pending() {
+			if !c.routerTimer[i].Pending() {
 				c.touch(m)
 			}
 			m.set(&c.routerTimer[i], now, c.opts.QuerierInterval)

@@ -23,7 +23,7 @@ func (x *member) addSource(addr Addr) *source {
 		return nil
 	}
 	s := &source{of: x, addr: addr}
-	s.timer.of = s
+	s.timer.Of = s
 	x.sources = slices.Insert(x.sources, 0, s)
 	x.entry.sources++
 	return s
@@ -42,7 +42,7 @@ func (m *Machine) deleteSource(now time.Duration, s *source, fastLeave bool) {
 // (br_multicast_fwd_src_handle): it is blocked while the timer does not run.
 func (m *Machine) install(now time.Duration, s *source) {
 	x := s.of
-	blocked := !s.timer.pending()
+	blocked := !s.timer.Pending()
 	if s.installed {
 		if sg := m.memberOf(x.entry.key.of(s.addr), x.port); sg != nil && sg.blocked != blocked {
 			sg.blocked = blocked

@@ -147,7 +147,7 @@ func (t *told) note(addr, host Addr, exclude, unlimited bool) {
 	set := eht.sets[addr]
 	if set == nil {
 		set = &trackedSet{of: x, addr: addr, entries: map[Addr]*trackedEntry{}}
-		set.timer.of = set
+		set.timer.Of = set
 	}
 	e := set.entries[host]
 	if e == nil {
@@ -155,7 +155,7 @@ func (t *told) note(addr, host Addr, exclude, unlimited bool) {
 			return
 		}
 		e = &trackedEntry{host: h, set: set}
-		e.timer.of = e
+		e.timer.Of = e
 		set.entries[host], eht.sets[addr] = e, set
 		if len(h.entries) == 0 {
 			eht.hosts[host] = h

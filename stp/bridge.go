@@ -93,7 +93,7 @@ type Bridge struct {
 	changing bool // topology_change
 	detected bool // topology_change_detected
 
-	timers      timers
+	timers      clock
 	hello       timer // runs in the root
 	tcn         timer // runs until the root has heard of a change
 	changeTimer timer // topology_change_timer, runs in the root
@@ -135,9 +135,9 @@ func NewBridge(cfg BridgeConfig) *Bridge {
 	b := &Bridge{cfg: cfg, own: DefaultTimes, times: DefaultTimes, byNum: map[uint16]*bridgePort{}}
 	b.id.Priority = 0x8000
 	b.root = b.id
-	b.hello.expired = b.helloExpired
-	b.tcn.expired = b.tcnExpired
-	b.changeTimer.expired = b.changeExpired
+	b.hello.Of = b.helloExpired
+	b.tcn.Of = b.tcnExpired
+	b.changeTimer.Of = b.changeExpired
 	return b
 }
 
@@ -148,9 +148,9 @@ func (b *Bridge) AddPort(num uint16, id PortID, cost uint32) {
 		return
 	}
 	p := &bridgePort{num: num, id: id, cost: cost}
-	p.messageAge.expired = func(now time.Duration) { b.messageAgeExpired(p, now) }
-	p.forward.expired = func(now time.Duration) { b.forwardDelayExpired(p, now) }
-	p.hold.expired = func(now time.Duration) {
+	p.messageAge.Of = func(now time.Duration) { b.messageAgeExpired(p, now) }
+	p.forward.Of = func(now time.Duration) { b.forwardDelayExpired(p, now) }
+	p.hold.Of = func(now time.Duration) {
 		if p.pending {
 			b.transmitConfig(p, now)
 		}
@@ -193,9 +193,9 @@ func (b *Bridge) disable(p *bridgePort, now time.Duration) {
 		b.designate(p)
 		b.setState(p, Disabled)
 		p.ack, p.pending = false, false
-		b.timers.stop(&p.messageAge)
-		b.timers.stop(&p.forward)
-		b.timers.stop(&p.hold)
+		b.timers.Stop(&p.messageAge)
+		b.timers.Stop(&p.forward)
+		b.timers.Stop(&p.hold)
 		if b.cfg.Flush != nil {
 			b.cfg.Flush(p.num)
 		}
@@ -223,9 +223,9 @@ func (b *Bridge) SetUp(now time.Duration, up bool) {
 	}
 	b.setChanging(false)
 	b.detected = false
-	b.timers.stop(&b.hello)
-	b.timers.stop(&b.tcn)
-	b.timers.stop(&b.changeTimer)
+	b.timers.Stop(&b.hello)
+	b.timers.Stop(&b.tcn)
+	b.timers.Stop(&b.changeTimer)
 	b.up = false
 }
 

@@ -80,9 +80,9 @@ func (b *Bridge) receivedConfig(q *bridgePort, p *BPDU, now time.Duration) {
 	b.update(now)
 	b.selectStates(now)
 	if was && !b.isRoot() {
-		b.timers.stop(&b.hello)
+		b.timers.Stop(&b.hello)
 		if b.detected {
-			b.timers.stop(&b.changeTimer)
+			b.timers.Stop(&b.changeTimer)
 			b.transmitTCN(now)
 			b.timers.set(&b.tcn, now, b.own.HelloTime)
 		}
@@ -95,7 +95,7 @@ func (b *Bridge) receivedConfig(q *bridgePort, p *BPDU, now time.Duration) {
 	b.generate(now)
 	if p.Flags&TopologyChangeAck != 0 {
 		b.detected = false
-		b.timers.stop(&b.tcn)
+		b.timers.Stop(&b.tcn)
 	}
 }
 
@@ -135,7 +135,7 @@ func (b *Bridge) generate(now time.Duration) {
 
 // transmitConfig sends a Config BPDU, now or once the hold timer allows.
 func (b *Bridge) transmitConfig(q *bridgePort, now time.Duration) {
-	if q.hold.running() {
+	if q.hold.Pending() {
 		q.pending = true
 		return
 	}

@@ -32,7 +32,7 @@ func (b *Bridge) Status(now time.Duration) BridgeStatus {
 	return BridgeStatus{
 		Mode: b.mode, ID: b.id, Root: b.root, RootCost: b.rootCost, RootPort: b.rootPort, Times: b.times,
 		TopologyChange: b.changing, TopologyChangeDetected: b.detected,
-		HelloTimer: b.hello.left(now), TCNTimer: b.tcn.left(now), TopologyChangeTimer: b.changeTimer.left(now),
+		HelloTimer: b.hello.Left(now), TCNTimer: b.tcn.Left(now), TopologyChangeTimer: b.changeTimer.Left(now),
 	}
 }
 
@@ -68,7 +68,7 @@ func (b *Bridge) Port(now time.Duration, num uint16) (s PortStatus, ok bool) {
 		State: p.state, ID: p.id, Cost: p.cost,
 		DesignatedRoot: p.root, DesignatedCost: p.rcost, DesignatedBridge: p.bridge, DesignatedPort: p.port,
 		TopologyChangeAck: p.ack, ConfigPending: p.pending,
-		MessageAgeTimer: p.messageAge.left(now), ForwardDelayTimer: p.forward.left(now), HoldTimer: p.hold.left(now),
+		MessageAgeTimer: p.messageAge.Left(now), ForwardDelayTimer: p.forward.Left(now), HoldTimer: p.hold.Left(now),
 		Stats: p.stats,
 	}, true
 }

@@ -102,7 +102,7 @@ func (b *Bridge) selectState(p *bridgePort, now time.Duration) {
 		p.pending, p.ack = false, false
 		b.makeForwarding(p, now)
 	case b.designated(p):
-		b.timers.stop(&p.messageAge)
+		b.timers.Stop(&p.messageAge)
 		b.makeForwarding(p, now)
 	default:
 		p.pending, p.ack = false, false
@@ -119,7 +119,7 @@ func (b *Bridge) makeForwarding(p *bridgePort, now time.Duration) {
 	if b.mode == Off || tickOf(b.times.ForwardDelay) <= 0 {
 		b.setState(p, Forwarding)
 		b.detect(now)
-		b.timers.stop(&p.forward)
+		b.timers.Stop(&p.forward)
 	} else {
 		b.setState(p, Listening)
 	}
@@ -142,7 +142,7 @@ func (b *Bridge) makeBlocking(p *bridgePort, now time.Duration) {
 		b.detect(now)
 	}
 	b.setState(p, Blocking)
-	b.timers.stop(&p.forward)
+	b.timers.Stop(&p.forward)
 }
 
 // setState is br_set_state.
@@ -199,7 +199,7 @@ func (b *Bridge) mayBecomeRoot(now time.Duration, do func()) {
 func (b *Bridge) becomeRoot(now time.Duration) {
 	b.times = b.own
 	b.detect(now)
-	b.timers.stop(&b.tcn)
+	b.timers.Stop(&b.tcn)
 	if b.up {
 		b.generate(now)
 		b.timers.set(&b.hello, now, b.times.HelloTime)

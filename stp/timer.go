@@ -1,9 +1,9 @@
 package stp
 
 import (
-	"cmp"
-	"container/heap"
 	"time"
+
+	"github.com/ddfb540f/bridge/internal/timers"
 )
 
 // Linux counts time in ticks, here of 4 ms (HZ 250), and what is between them it does
@@ -39,88 +39,33 @@ func rounded(at, now time.Duration) time.Duration {
 	return to
 }
 
-// A timer is one timer of a Bridge. It runs while it is in the Bridge's timers.
-type timer struct {
-	at      time.Duration
-	seq     uint64
-	place   int // in the heap, plus one; 0: it does not run
-	expired func(now time.Duration)
-}
+// A timer is one of a Bridge's: what it does when it expires.
+type timer = timers.Timer[func(now time.Duration)]
 
-func (t *timer) running() bool { return t.place != 0 }
-
-// left is how long the timer has still to run, 0 if it does not.
-func (t *timer) left(now time.Duration) time.Duration {
-	if !t.running() {
-		return 0
-	}
-	return max(t.at-now, 0)
-}
-
-// timers is those that run, the first one due in front; of two that are due at the same
-// moment the one that was set last comes first, as in Linux. Linux sees to it that no timer
-// expires early: it expires a tick after the moment that it was set for, so that a BPDU of
-// that very moment comes before it.
-type timers struct {
-	heap timerHeap
-	seq  uint64
+// clock is the timers that run. Linux sees to it that none expires early: it expires a
+// tick after the moment that it was set for, so that a BPDU of that very moment comes
+// before it.
+type clock struct {
+	timers.Queue[func(now time.Duration)]
 }
 
 // set starts a timer, or moves it.
-func (s *timers) set(t *timer, now, after time.Duration) { s.setAt(t, now, now+tickOf(after)) }
+func (c *clock) set(t *timer, now, after time.Duration) { c.setAt(t, now, now+tickOf(after)) }
 
-func (s *timers) setAt(t *timer, now, at time.Duration) {
-	s.seq++
-	t.at, t.seq = max(at, now), s.seq
-	if t.running() {
-		heap.Fix(&s.heap, t.place-1)
-		return
-	}
-	heap.Push(&s.heap, t)
-}
+func (c *clock) setAt(t *timer, now, at time.Duration) { c.Set(t, max(at, now)) }
 
-func (s *timers) stop(t *timer) {
-	if t.running() {
-		heap.Remove(&s.heap, t.place-1)
-	}
-}
-
-func (s *timers) next() (at time.Duration, ok bool) {
-	if len(s.heap) == 0 {
+func (c *clock) next() (at time.Duration, ok bool) {
+	t := c.Next()
+	if t == nil {
 		return 0, false
 	}
-	return s.heap[0].at + tick, true
+	return t.At + tick, true
 }
 
-// run runs what is due.
-func (s *timers) run(now time.Duration) { // a timer that one sets is not due yet
-	for len(s.heap) > 0 && s.heap[0].at < now {
-		t := s.heap[0]
-		s.stop(t)
-		t.expired(now)
+// run runs what is due. A timer that one sets is not due yet.
+func (c *clock) run(now time.Duration) {
+	for t := c.Next(); t != nil && t.At < now; t = c.Next() {
+		c.Stop(t)
+		t.Of(now)
 	}
-}
-
-type timerHeap []*timer
-
-func (h timerHeap) Len() int { return len(h) }
-func (h timerHeap) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(h[i].at, h[j].at), cmp.Compare(h[j].seq, h[i].seq)) < 0
-}
-func (h timerHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].place, h[j].place = i+1, j+1
-}
-func (h *timerHeap) Push(x any) {
-	t := x.(*timer)
-	*h = append(*h, t)
-	t.place = len(*h)
-}
-func (h *timerHeap) Pop() any {
-	old := *h
-	t := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	t.place = 0
-	return t
 }

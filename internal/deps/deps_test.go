@@ -34,7 +34,7 @@ const (
 // rooms are the packages, each with those below it, by its floor. A package may
 // import what is on a lower floor, and its own room.
 var rooms = map[string]int{
-	"frame": 0, "internal/netns": 0,
+	"frame": 0, "internal/netns": 0, "internal/timers": 0,
 	"stp": 1, "snoop": 1, "internal/guest": 1,
 	"":        2, // the root package
 	"frameio": 3, "filter": 3,
