@@ -43,6 +43,11 @@ func (s *session) groupFrame() frame.Frame {
 		sources := []netip.Addr{source4, source4b}[:s.n(3)]
 		f = igmpReportV3(from, byte(1+s.n(7)), group, sources...)
 	}
+	return s.damaged(f)
+}
+
+// damaged is a frame that now and then has a bit changed, its end cut off, or padding.
+func (s *session) damaged(f frame.Frame) frame.Frame {
 	switch s.n(12) {
 	case 11:
 		f.Data[14+s.n(len(f.Data)-14)] ^= 1 << s.n(8)

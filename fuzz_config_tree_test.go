@@ -27,15 +27,7 @@ func (s *session) bpdu() frame.Frame {
 		p.Version = 2
 	}
 	f := llcFrame(among(s.script, i.GroupAddress, i.GroupAddress, i.GroupAddress, linkLocal(0)), mac(s.n(6)), p.Append(nil))
-	switch s.n(12) {
-	case 11:
-		f.Data[14+s.n(len(f.Data)-14)] ^= 1 << s.n(8)
-	case 10:
-		f.Data = f.Data[:14+s.n(len(f.Data)-14)]
-	case 9:
-		f.Data = append(f.Data, make([]byte, 8)...)
-	}
-	return f
+	return s.damaged(f)
 }
 
 func (s *session) treeAttrs(a *bridge.BridgeAttrs) {

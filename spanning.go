@@ -142,33 +142,29 @@ func (s *spanning) event(e stp.BridgeEvent) {
 // send makes the frame of a BPDU (br_send_bpdu): 802.3 with an LLC header, untagged and
 // not padded.
 func (s *spanning) send(num uint16, p *stp.BPDU) {
-	const headers = frame.HeaderLen + len(llcBPDU)
+	const headers = frame.HeaderLen + len(stp.LLC)
 	pc := s.x.cfg.byNum[num]
 	data := make([]byte, 0, headers+64)
 	data = append(data, s.x.cfg.info.GroupAddress[:]...)
 	data = append(data, pc.info.Address[:]...)
 	data = append(data, 0, 0)
-	data = append(data, llcBPDU...)
+	data = append(data, stp.LLC...)
 	data = p.Append(data)
 	data[13] = byte(len(data) - frame.HeaderLen)
 	s.b.outbox.add(made{probe: ProbeSendBPDU, port: num, data: data})
 }
 
-// llcBPDU is the LLC header of a BPDU: both service access points 0x42, unnumbered
-// information (IEEE 802.1D-2004, 7.12.3).
-const llcBPDU = "\x42\x42\x03"
-
 // bpduIn gives the BPDU in a frame from its length field on, as the kernel's LLC finds
 // it: what is behind the length is padding.
 func bpduIn(rest []byte) (pdu []byte, ok bool) {
-	if len(rest) < 2+len(llcBPDU) {
+	if len(rest) < 2+len(stp.LLC) {
 		return nil, false
 	}
 	n := int(rest[0])<<8 | int(rest[1])
-	if rest = rest[2:]; n > len(rest) || n < len(llcBPDU) || n >= 1536 || string(rest[:len(llcBPDU)]) != llcBPDU {
+	if rest = rest[2:]; n > len(rest) || n < len(stp.LLC) || n >= 1536 || string(rest[:len(stp.LLC)]) != stp.LLC {
 		return nil, false
 	}
-	return rest[len(llcBPDU):n], true
+	return rest[len(stp.LLC):n], true
 }
 
 // isLLC reports a frame, from its length field on, that Linux has a handler for in the

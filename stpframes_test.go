@@ -23,13 +23,13 @@ func bpduFrame(from frame.MAC, p stp.BPDU) frame.Frame {
 func llcFrame(dst, src frame.MAC, pdu []byte) frame.Frame {
 	b := slices.Concat(dst[:], src[:])
 	b = binary.BigEndian.AppendUint16(b, uint16(3+len(pdu)))
-	b = append(b, 0x42, 0x42, 0x03)
+	b = append(b, stp.LLC...)
 	return frame.Frame{Data: append(b, pdu...)}
 }
 
 // bpduOf reads a frame that is a BPDU exactly, without padding, as a bridge makes it.
 func bpduOf(wire []byte) (p stp.BPDU, ok bool) {
-	if len(wire) < 21 || !frame.MAC(wire[:6]).IsLinkLocal() || string(wire[14:17]) != "\x42\x42\x03" ||
+	if len(wire) < 21 || !frame.MAC(wire[:6]).IsLinkLocal() || string(wire[14:17]) != stp.LLC ||
 		int(binary.BigEndian.Uint16(wire[12:])) != len(wire)-14 {
 		return p, false
 	}

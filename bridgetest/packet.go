@@ -215,8 +215,8 @@ func describe(f frame.Frame) string {
 		tag = "[" + f.Tag.String() + "] "
 	}
 	payload := f.Rest()[2:]
-	if f.Dst().IsLinkLocal() && bytes.HasPrefix(payload, bpduLLC) {
-		if p, err := stp.Parse(payload[len(bpduLLC):]); err == nil {
+	if f.Dst().IsLinkLocal() && bytes.HasPrefix(payload, []byte(stp.LLC)) {
+		if p, err := stp.Parse(payload[len(stp.LLC):]); err == nil {
 			return tag + describeBPDU(p)
 		}
 	}
@@ -232,9 +232,6 @@ func describe(f frame.Frame) string {
 	}
 	return fmt.Sprintf("%stype %s, %d bytes, %s > %s", tag, f.Type(), f.WireLen(), f.Src(), f.Dst())
 }
-
-// bpduLLC is the LLC header that BPDUs stand behind.
-var bpduLLC = []byte{0x42, 0x42, 0x03}
 
 func describeBPDU(p stp.BPDU) string {
 	if p.Type == stp.TCN {

@@ -95,7 +95,7 @@ const (
 )
 
 // A BPDU is what bridges tell each other, one protocol data unit of the spanning tree
-// protocols, without the LLC header (42 42 03) that it stands behind. Of a TCN only
+// protocols, without the [LLC] header that it stands behind. Of a TCN only
 // Version and Type are set.
 type BPDU struct {
 	Version uint8 // 0 STP, 2 RSTP, 3 MSTP
@@ -111,6 +111,10 @@ type BPDU struct {
 	HelloTime    Ticks
 	ForwardDelay Ticks
 }
+
+// LLC is the header that a BPDU stands behind: both service access points 0x42, unnumbered
+// information (IEEE 802.1D-2004, 7.12.3).
+const LLC = "\x42\x42\x03"
 
 // The lengths of the BPDUs.
 const (

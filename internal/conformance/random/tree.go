@@ -94,7 +94,7 @@ func (g *generator) bpduFrame(pdu []byte) []byte {
 	if g.chance(4) {
 		n += g.IntN(7) - 3
 	}
-	b = append(binary.BigEndian.AppendUint16(b, uint16(max(n, 0))), 0x42, 0x42, 3)
+	b = append(binary.BigEndian.AppendUint16(b, uint16(max(n, 0))), stp.LLC...)
 	if g.chance(4) {
 		b[len(b)-1-g.IntN(3)] ^= 1 << g.IntN(8)
 	}
