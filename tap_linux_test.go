@@ -298,6 +298,36 @@ func TestTAPSideBySide(t *testing.T) {
 	all.Wait()
 }
 
+// TestTAPDownUnderSignals: the reader of an interface that is down is told so, also
+// when signals (Go's runtime sends them to preempt) end its system calls.
+func TestTAPDownUnderSignals(t *testing.T) {
+	tap, _ := tapPair(t, bridge.TAPConfig{})
+	require.NoError(t, tap.SetUp(false))
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	pid, tid, stop := unix.Getpid(), unix.Gettid(), make(chan struct{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(stop)
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = unix.Tgkill(pid, tid, unix.SIGURG)
+			}
+		}
+	})
+	in, out := make([]frame.Frame, 1), []frame.Frame{{Data: tapWire(1, 64)}}
+	for range 5000 {
+		_, err := tap.WriteFrames(out)
+		require.ErrorIs(t, err, bridge.ENETDOWN)
+		_, err = tap.ReadFrames(in)
+		require.ErrorIs(t, err, bridge.ENETDOWN)
+	}
+}
+
 func TestTAPDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")

@@ -52,9 +52,13 @@ func (l *tapLink) stillDown(q *tapQueue) bool {
 // look asks whether the descriptor can be written to, which the kernel denies while
 // the interface is down, in whatever namespace that is (tun_chr_poll). It denies it
 // also while more frames of ours are on their way than somebody allowed
-// (TUNSETSNDBUF): a reader that asks just then asks again.
+// (TUNSETSNDBUF): a reader that asks just then asks again. A signal that is pending
+// ends even a poll that does not wait, and says nothing about the interface.
 func (l *tapLink) look(fd uintptr) {
 	p := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
 	n, err := unix.Poll(p[:], 0)
+	for err == unix.EINTR {
+		n, err = unix.Poll(p[:], 0)
+	}
 	l.up = err != nil || n > 0
 }
