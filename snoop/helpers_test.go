@@ -21,12 +21,14 @@ type bench struct {
 	queries []snoop.Query
 	events  []snoop.Event
 	limited bool // a port has a limit of groups
+
+	given map[snoop.Key]bool // (S,G) of the sources that random's requests gave port 3
 }
 
 var bridgeMAC = frame.MustParseMAC("02:00:00:00:0b:00")
 
 func newBench(t testing.TB, ports int, rules snoop.Rules) *bench {
-	b := &bench{t: t}
+	b := &bench{t: t, given: map[snoop.Key]bool{}}
 	b.m = snoop.New(snoop.Config{
 		Rules: rules, Seed: 1,
 		Send:   func(q snoop.Query) { q.Data = slices.Clone(q.Data); b.queries = append(b.queries, q) },

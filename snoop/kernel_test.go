@@ -94,6 +94,29 @@ func TestSourceOfStation(t *testing.T) {
 	}
 }
 
+// A request that gives one station a source which another station's report has made
+// leaves the source without an (S,G) once that station does not want it any more. A port
+// that then excludes nothing is added to (S,G) for it, and stays there for good.
+func TestSourceOfAnotherStation(t *testing.T) {
+	b := newBench(t, 2, newer)
+	b.options(modern)
+	require.NoError(t, b.m.SetPortOptions(2, snoop.PortOptions{ToUnicast: true, EHTHostsLimit: 2}))
+	require.NoError(t, b.receive(2, report(1, record{snoop.IsEx, "239.1.1.1", nil})))
+	require.NoError(t, b.receive(2, report(2, record{snoop.IsIn, "239.1.1.1", []string{"192.0.2.1"}})))
+	b.wait(200 * time.Second)
+	require.NoError(t, b.m.Add(b.now, snoop.Request{Port: 2, Key: group("239.1.1.1", ""), Replace: true, Mode: snoop.ModeInclude, Sources: addrs("192.0.2.1")}))
+	b.wait(70 * time.Second) // the other station's source ends
+	assert.Empty(t, b.rows(group("239.1.1.1", "192.0.2.1")))
+	require.NoError(t, b.receive(1, report(3, record{snoop.IsEx, "239.1.1.1", nil})))
+	b.wait(1000 * time.Second)
+	assert.Empty(t, b.rows(group("239.1.1.1", "")))
+	rows := b.rows(group("239.1.1.1", "192.0.2.1"))
+	require.Len(t, rows, 1)
+	assert.True(t, rows[0].Port == 1 && rows[0].AddedByStarExc, "%+v", rows)
+	b.m.DisablePort(b.now, 1)
+	assert.Empty(t, b.rows(group("239.1.1.1", "192.0.2.1")))
+}
+
 // Of one group rows are given whether or not the bridge is up and snoops. What no group
 // can be is not refused, but a source and a VLAN that none can have.
 func TestLookup(t *testing.T) {

@@ -166,6 +166,11 @@ func (b *bench) random(r *rand.Rand) {
 		if r.IntN(2) == 0 {
 			req.Mode, req.Sources = pick(r, snoop.ModeInclude, snoop.ModeExclude), addrs(sources...)
 		}
+		if port == 3 && req.Sources != nil {
+			for _, s := range sources {
+				b.given[withSource(req.Key, s)] = true
+			}
+		}
 		_ = b.m.Add(b.now, req)
 	case 6:
 		// Not (S,G) of a source: what others have of it would stay, as in Linux.
