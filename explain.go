@@ -93,8 +93,8 @@ func (in *Input) gather(out []Emission) []Emission {
 	for ; in.written < len(in.touched); in.written++ {
 		v := &in.out[in.touched[in.written]]
 		dev := in.b.devName(v.p)
-		for _, i := range v.take() {
-			out = append(out, Emission{dev, in.views[i]})
+		for _, d := range v.take() {
+			out = append(out, Emission{dev, in.departing(d)})
 		}
 	}
 	return out
@@ -147,7 +147,7 @@ func (in *Input) noteXmit(p *Port, caps *Caps, fs []frame.Frame) {
 func (in *Input) show(dev *Port, s Step) {
 	s.Dev, s.VID = in.b.devName(dev), in.vid
 	if s.Src.IsZero() && s.Dst.IsZero() {
-		s.Src, s.Dst = in.header.src, in.header.dst
+		s.Src, s.Dst = in.header.src.mac(), in.header.dst.mac()
 	}
 	in.guard(func() { in.trace(s) })
 }

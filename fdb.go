@@ -125,7 +125,21 @@ func (s stamp) used() uint32 { return uint32(s / 10) }
 func stampOf(d time.Duration) stamp { return min(stamp(d/time.Millisecond), 1<<38) }
 
 // fdbKey is the key word with generation 0.
-func fdbKey(m frame.MAC, v frame.VID) uint64 { return m.Uint64()<<16 | uint64(v)<<4 }
+func fdbKey(m frame.MAC, v frame.VID) uint64 { return addressOf(m).key(v) }
+
+// An address is a frame.MAC as a number, first byte highest: the datapath asks much of
+// it, and a number is in a register where six bytes are in memory.
+type address uint64
+
+const broadcast address = 1<<48 - 1
+
+func addressOf(m frame.MAC) address { return address(m.Uint64()) }
+
+func (a address) mac() frame.MAC         { return frame.MACFromUint64(uint64(a)) }
+func (a address) key(v frame.VID) uint64 { return uint64(a)<<16 | uint64(v)<<4 }
+func (a address) isMulticast() bool      { return a>>40&1 != 0 }
+func (a address) isValid() bool          { return a != 0 && !a.isMulticast() }
+func (a address) isLinkLocal() bool      { return a>>4 == 0x0180c200000 }
 
 func keyMAC(k uint64) frame.MAC { return frame.MACFromUint64(k >> 16) }
 func keyVID(k uint64) frame.VID { return frame.VID(k >> 4 & 0xfff) }
@@ -147,6 +161,7 @@ type FDB struct {
 	ports    []*fdbPort    // by port number; nil where there is none
 	fullest  []*fdbPort    // a heap by learned entries, the most first
 
+	large   atomic.Bool // it has many segments, see Input.fetch
 	refused atomic.Uint64
 	evicted atomic.Uint64
 }

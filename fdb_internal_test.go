@@ -286,7 +286,7 @@ func TestFDBReaders(t *testing.T) {
 				if n := r.IntN(8); n == 0 || len(in.dir.segs) == 0 { // mostly an old one
 					in.dir = *b.fdb.dir.Load()
 				}
-				v, ok := in.lookup(testMAC(i), 0, &in.dst)
+				v, ok := in.lookup(fdbKey(testMAC(i), 0), &in.dst)
 				if r.IntN(4) == 0 {
 					_, _, v, ok = b.fdb.find(fdbKey(testMAC(i), 0))
 				}
@@ -387,7 +387,7 @@ func TestFDBSlotReuse(t *testing.T) {
 				for i, k := range keys {
 					_, _, v, ok := f.find(k)
 					if !ok {
-						v, ok = in.lookup(keyMAC(k), 0, &in.src)
+						v, ok = in.lookup(k, &in.src)
 					}
 					if ok {
 						found.Add(1)
@@ -454,8 +454,8 @@ func TestMABTakesNobodyAway(t *testing.T) {
 	require.NoError(t, open.Receive(learnFrame(testMAC(1))))
 	in := &Input{b: b, cfg: b.cfg.Load(), now: b.stamp(), dir: *b.fdb.dir.Load()}
 	pc := in.cfg.conf(locked)
-	assert.Equal(t, LockedElsewhere, in.learn(pc, testMAC(1), 0, fdbLocked), "found elsewhere when it is to be noted")
-	assert.Equal(t, LockedElsewhere, in.learnNew(pc, testMAC(1), 0, fdbLocked), "or only under the lock")
+	assert.Equal(t, LockedElsewhere, in.learn(pc, fdbKey(testMAC(1), 0), fdbLocked), "found elsewhere when it is to be noted")
+	assert.Equal(t, LockedElsewhere, in.learnNew(pc, fdbKey(testMAC(1), 0), fdbLocked), "or only under the lock")
 	e, ok := b.FDB().Lookup(testMAC(1), 0)
 	require.True(t, ok)
 	assert.Equal(t, "open", e.Port)

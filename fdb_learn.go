@@ -1,6 +1,10 @@
 package bridge
 
-import "github.com/ddfb540f/bridge/frame"
+import (
+	"encoding/binary"
+
+	"github.com/ddfb540f/bridge/frame"
+)
 
 // A flow remembers where one address of the last frame was found, so that the
 // next frame of the same conversation skips the search. It is only a hint: the
@@ -12,54 +16,97 @@ type flow struct {
 	at  fdbAt
 }
 
-// lookup finds the entry of (m, vid) by way of the hint. In a dry run the
-// frame's own effects come first.
-func (in *Input) lookup(m frame.MAC, vid frame.VID, hint *flow) (v fdbVal, ok bool) {
-	k := fdbKey(m, vid)
-	if o := in.dry; o != nil && k != 0 && (o.key == k || o.evicted == k) {
-		return o.val, o.key == k
+// lookup finds the entry of k by way of the hint. In a dry run the frame's own effects
+// come first.
+func (in *Input) lookup(k uint64, hint *flow) (v fdbVal, ok bool) {
+	if in.dry != nil && in.dry.has(k) {
+		return in.dry.val, in.dry.key == k
 	}
-	if hint.at.seg != nil && hint.key&^fdbGenMask == k {
+	if key := hint.key; key&^fdbGenMask == k && key != 0 {
 		s := hint.at.slot()
-		if s.key.Load() == hint.key { // as in find: key, val, key
-			if v := s.load(); s.key.Load() == hint.key && v&fdbDead == 0 {
+		if s.key.Load() == key { // as in find: key, val, key
+			if v := s.load(); s.key.Load() == key && v&fdbDead == 0 {
 				return v, true
 			}
 		}
 	}
 	f := &in.b.fdb
 	h := f.hash(k)
-	seg := in.dir.segment(h)
-	i, key, v, ok := seg.find(k, h)
-	for !ok && seg.retired.Load() {
+	for {
+		seg := in.dir.segment(h)
+		i, key, v, ok := seg.find(k, h)
+		if ok {
+			hint.key, hint.at.i = key, i
+			if hint.at.seg != seg { // a pointer costs more to store than to compare
+				hint.at.seg = seg
+			}
+			return v, true
+		}
+		if !seg.retired.Load() {
+			return 0, false
+		}
 		in.dir = *f.dir.Load()
-		seg = in.dir.segment(h)
-		i, key, v, ok = seg.find(k, h)
 	}
-	if ok {
-		*hint = flow{key, fdbAt{seg, i}}
-	}
-	return v, ok
 }
 
-// learn notes that src is behind port pc in vid (br_fdb_update), with what it
+// fetch reads, for all frames of a batch together, the places in the table where the
+// searches for their addresses will begin. Where the table is larger than the
+// processor's caches a search waits for memory: here many wait at once, and none for
+// what another found, so that each frame then finds its slots near. It is no more than
+// that: a wrong guess of a frame's VLAN costs time.
+func (in *Input) fetch(fs []frame.Frame) {
+	in.adopt(in.b.cfg.Load())
+	if in.pc == nil {
+		return
+	}
+	var pvid frame.VID
+	if in.cfg.info.VLANFiltering {
+		pvid = in.pc.vlans.pvid
+	}
+	f, sum := &in.b.fdb, uint64(0)
+	var last address
+	for i := range fs {
+		if len(fs[i].Data) < frame.HeaderLen {
+			continue
+		}
+		head, vid := fs[i].Data[:frame.HeaderLen], pvid
+		if pvid != 0 && fs[i].Tag.VID() != 0 {
+			vid = fs[i].Tag.VID()
+		}
+		dst := address(binary.BigEndian.Uint64(head) >> 16)
+		if dst == last {
+			continue
+		}
+		last = dst
+		h := f.hash(dst.key(vid))
+		seg := in.dir.segment(h)
+		at := seg.home(h)
+		sum += seg.slots[at].key.Load() + uint64(seg.used[at].Load())
+		h = f.hash(address(binary.BigEndian.Uint64(head[6:]) >> 16).key(vid))
+		seg = in.dir.segment(h)
+		sum += seg.slots[seg.home(h)].key.Load()
+	}
+	in.fetched = sum // so that the compiler does not leave it out
+}
+
+// learn notes that the station of k is behind port pc (br_fdb_update), with what it
 // decided.
-func (in *Input) learn(pc *portConf, src frame.MAC, vid frame.VID, extra fdbVal) Decision {
+func (in *Input) learn(pc *portConf, k uint64, extra fdbVal) Decision {
 	if in.cfg.hold <= 0 {
 		return NotLearnedAgeingZero
 	}
-	v, ok := in.lookup(src, vid, &in.src)
+	v, ok := in.lookup(k, &in.src)
 	switch {
 	case !ok:
-		return in.learnNew(pc, src, vid, extra)
+		return in.learnNew(pc, k, extra)
 	case v.has(fdbLocal):
 		return NotLearnedLocal
 	case v.port() != pc.num && !v.has(fdbSticky):
-		return in.move(pc, src, vid, extra)
+		return in.move(pc, k, extra)
 	}
 	in.refresh(v)
 	if v.has(fdbInactive) || extra.has(fdbUser) && !v.has(fdbUser) {
-		in.mark(fdbKey(src, vid), extra)
+		in.mark(k, extra)
 	}
 	if v.port() != pc.num {
 		return NotMovedSticky
@@ -101,10 +148,10 @@ func (in *Input) mark(k uint64, extra fdbVal) {
 
 // learnNew makes an entry, if fdb_max_learned allows one more and the port may still
 // learn: its state or its VLANs may have changed since this frame was let in.
-func (in *Input) learnNew(pc *portConf, src frame.MAC, vid frame.VID, extra fdbVal) Decision {
+func (in *Input) learnNew(pc *portConf, k uint64, extra fdbVal) Decision {
 	defer in.noteEvicted()
 	f := &in.b.fdb
-	k, v := fdbKey(src, vid), makeVal(pc.num, extra, in.now)
+	v := makeVal(pc.num, extra, in.now)
 	if !extra.has(fdbUser) {
 		v |= fdbLearned
 	}
@@ -115,7 +162,7 @@ func (in *Input) learnNew(pc *portConf, src frame.MAC, vid frame.VID, extra fdbV
 		return in.moveLocked(cfg, pc, at, k, old, extra) // another reader was here first
 	}
 	switch {
-	case !cfg.mayLearn(pc, vid):
+	case !cfg.mayLearn(pc, keyVID(k)):
 		return NotLearnedState
 	case v.has(fdbLearned) && cfg.info.FDBMaxLearned != 0 && f.learned >= int(cfg.info.FDBMaxLearned):
 		if in.dry == nil {
@@ -167,12 +214,11 @@ func (in *Input) noteEvicted() {
 
 // move takes an entry to another port: last seen wins, for static entries too. It
 // is no longer externally learned, nor locked.
-func (in *Input) move(pc *portConf, src frame.MAC, vid frame.VID, extra fdbVal) Decision {
+func (in *Input) move(pc *portConf, k uint64, extra fdbVal) Decision {
 	defer in.noteEvicted()
 	f := &in.b.fdb
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	k := fdbKey(src, vid)
 	at, _, v, ok := f.find(k)
 	if !ok {
 		return NotLearnedState // it was deleted since it was looked up

@@ -210,7 +210,7 @@ func (x *fdbTx) update(r FDBRequest, vid frame.VID) error {
 		}
 		if x.pc.state.Learns() {
 			in := &Input{b: x.f.b, cfg: x.cfg, now: x.f.b.stamp(), dir: *x.f.dir.Load()}
-			in.learn(x.pc, r.MAC, vid, fdbUser)
+			in.learn(x.pc, fdbKey(r.MAC, vid), fdbUser)
 		}
 		return nil
 	case r.Flags&NTFExtLearned != 0:

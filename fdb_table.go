@@ -23,6 +23,9 @@ const (
 	// Two neighbours with so few entries between them are joined. It is half of what
 	// the largest segment holds, so that a joined one is not split again at once.
 	fdbJoin = fdbMaxSlots / 4
+
+	// More segments than this are more than fits in the caches next to a processor.
+	fdbLarge = 32
 )
 
 // fdbSegment is a part of the table. It always has an empty slot, so that every
@@ -96,7 +99,8 @@ func (s *fdbSegment) home(h uint64) uint32 {
 // find looks k up. It returns the slot and the two words it saw there.
 func (s *fdbSegment) find(k, h uint64) (slot uint32, key uint64, v fdbVal, ok bool) {
 	slots := s.slots
-	for i := int(s.home(h)); ; {
+	i := uint64(uint32(h)) * uint64(len(slots)) >> 32 // home
+	for {
 		e := &slots[i]
 		key := e.key.Load()
 		if key == 0 {
@@ -111,7 +115,7 @@ func (s *fdbSegment) find(k, h uint64) (slot uint32, key uint64, v fdbVal, ok bo
 				return uint32(i), key, v, true
 			}
 		}
-		if i++; i == len(slots) {
+		if i++; i == uint64(len(slots)) {
 			i = 0
 		}
 	}
@@ -145,6 +149,7 @@ func (f *FDB) newSegmentLocked(depth uint, prefix uint64, n int) *fdbSegment {
 		f.segments = append(f.segments, s)
 	}
 	f.depths[depth]++
+	f.large.Store(len(f.segments) > fdbLarge)
 	return s
 }
 

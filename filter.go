@@ -165,12 +165,12 @@ func (s *Passage) Now() time.Time {
 // is not known: frames to it are flooded.
 func (s *Passage) Lookup(m frame.MAC) (p *Port, local, ok bool) {
 	in, hint := s.in, &s.in.dst
-	if m == in.header.src {
+	if addressOf(m) == in.header.src {
 		hint = &in.src
 	}
-	v, ok := in.lookup(m, s.VID, hint)
+	v, ok := in.lookup(fdbKey(m, s.VID), hint)
 	if !ok && s.VID != 0 && in.cfg.info.FDBLocalVLAN0 {
-		v, ok = in.lookupLocal(m)
+		v, ok = in.lookupLocal(addressOf(m))
 	}
 	if num := v.port(); ok && num < len(in.cfg.byNum) && in.cfg.byNum[num] != nil {
 		p = in.cfg.byNum[num].p
@@ -202,7 +202,7 @@ func (s *Passage) CopyTo(p *Port) {
 		in.notForwardable(pc, f, why)
 		return
 	}
-	in.emit(pc.num, p, f, s.view.Tag)
+	in.put(pc.num, p, departureOf(in.firstView, f, s.view.Tag))
 }
 
 // Report has the bridge tell of what a frame has done, as an EventFilter with the
@@ -227,7 +227,7 @@ func (s *Passage) Report(why func() error) {
 	if p == nil {
 		p = s.Out
 	}
-	e := Event{Kind: EventFilter, MAC: in.header.src, VID: s.VID, Filter: in.cfg.filters[s.filter].Name, Count: n, Err: why()}
+	e := Event{Kind: EventFilter, MAC: in.header.src.mac(), VID: s.VID, Filter: in.cfg.filters[s.filter].Name, Count: n, Err: why()}
 	if p != nil {
 		e.Port = p.name
 	}

@@ -1,6 +1,11 @@
 package bridge
 
-import "github.com/ddfb540f/bridge/frame"
+import (
+	"math"
+	"slices"
+
+	"github.com/ddfb540f/bridge/frame"
+)
 
 // What a cable takes of a frame that owes something is said by its Caps. Before a
 // vector is written the rest is done here: checksums are filled in, segments made,
@@ -20,7 +25,8 @@ const (
 	needs      = 1 << iota             // how many needs there are together
 )
 
-// A finished frame is one or more of finishing.done: a view, with what it needed done.
+// A finished frame is one or more of finishing.done: what departs, with what it needed
+// done.
 type finished struct{ first, end int }
 
 // A parcel is a run of frames, as they are written, that stands for frames as they
@@ -33,7 +39,7 @@ type parcel struct {
 
 // finishing is the part of an Input that a batch uses for all this.
 type finishing struct {
-	known   []uint16   // by view and need: 1 plus the place in results, or 0
+	known   []int32    // by departure and need: 1 plus the place in results, or 0
 	results []finished // in the order in which they were needed first
 	done    []frame.Frame
 	bytes   []byte // of done
@@ -41,8 +47,9 @@ type finishing struct {
 	joined  bool // the joiner was used
 
 	// The vector being written.
-	odd     []uint16      // the views that the cable does not take as they are
+	odd     []departure   // what the cable does not take as it is
 	ready   []frame.Frame // what it takes, where that differs from the views
+	size    int           // of the wire forms of all in leaving
 	parcels []parcel      // of ready; empty: each frame stands for itself
 	most    int           // how long ready was at most
 	idle    int           // batches since much of the scratch was needed
@@ -88,23 +95,34 @@ func (fin *finishing) shrink() {
 
 // load gives the frames of a vector as the cable takes them. Most often that is as
 // they are.
-func (in *Input) load(q *queue, views []uint16, caps *Caps, tx *txCounters) []frame.Frame {
+func (in *Input) load(q *queue, out []departure, caps *Caps, tx *txCounters) []frame.Frame {
 	fin := &in.fin
-	in.leaving, fin.odd, fin.parcels = in.leaving[:0], fin.odd[:0], fin.parcels[:0]
-	for _, i := range views {
-		f := &in.views[i]
-		in.leaving = append(in.leaving, *f)
-		if !caps.takes(f) {
-			fin.odd = append(fin.odd, i)
+	fin.odd, fin.parcels = fin.odd[:0], fin.parcels[:0]
+	fs, weights := slices.Grow(in.leaving[:0], len(out))[:len(out)], []uint16(nil)
+	in.leaving = fs
+	longest := caps.MaxFrame
+	if longest == 0 {
+		longest = math.MaxInt
+	}
+	views, size := in.views, 0
+	for i, d := range out {
+		f := &fs[i]
+		*f = views[d>>1]
+		if d&bare != 0 {
+			f.Tag = frame.Tag{}
+		}
+		n := f.WireLen()
+		if size += n; (n > longest || !caps.TagAside || f.Owes()) && !caps.takes(f) {
+			fin.odd = append(fin.odd, d)
 		}
 	}
-	fs, weights := in.leaving, []uint16(nil)
-	if len(views) > 1 && caps.joins() {
+	fin.size = size
+	if len(out) > 1 && caps.joins() {
 		fin.joined = true
 		fin.joiner.MaxFrame = caps.MaxFrame
 		fs, weights = fin.joiner.Coalesce(fs)
 	}
-	if len(fin.odd) == 0 && len(fs) == len(views) {
+	if len(fin.odd) == 0 && len(fs) == len(out) {
 		return fs
 	}
 	return in.finish(q, fs, weights, caps, tx)
@@ -191,19 +209,19 @@ func (c *Caps) lacks(parts []frame.Frame) DropReason {
 	return NotDropped
 }
 
-// finished gives view i with what it needs done. The work is done once a batch,
+// finished gives a frame with what it needs done. The work is done once a batch,
 // however many cables ask.
-func (in *Input) finished(i uint16, n need) []frame.Frame {
+func (in *Input) finished(d departure, n need) []frame.Frame {
 	fin := &in.fin
-	at := int(i)*needs + int(n)
-	for at >= len(fin.known) {
-		fin.known = append(fin.known, make([]uint16, needs)...)
+	at := int(d)*needs + int(n)
+	if more := at + 1 - len(fin.known); more > 0 {
+		fin.known = append(fin.known, make([]int32, more)...)
 	}
 	if fin.known[at] == 0 {
-		first := len(fin.done)
-		in.makeFinished(&in.views[i], n)
+		first, f := len(fin.done), in.departing(d)
+		in.makeFinished(&f, n)
 		fin.results = append(fin.results, finished{first, len(fin.done)})
-		fin.known[at] = uint16(len(fin.results))
+		fin.known[at] = int32(len(fin.results))
 	}
 	r := fin.results[fin.known[at]-1]
 	return fin.done[r.first:r.end]
@@ -227,6 +245,9 @@ func (in *Input) makeFinished(f *frame.Frame, n need) {
 // frame.
 func (in *Input) worth(fs []frame.Frame, from, to int) (frames, bytes uint64) {
 	if len(in.fin.parcels) == 0 {
+		if to-from == len(in.leaving) {
+			return uint64(to - from), uint64(in.fin.size)
+		}
 		for i := range fs[from:to] {
 			bytes += uint64(fs[from+i].WireLen())
 		}

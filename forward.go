@@ -13,18 +13,39 @@ import (
 // flooded to tunnels has a view for each tunnel id, one for a group may have one, with
 // bytes of its own, for each station, and of those there may be any number. Between two
 // looks at the bounds as many views are added as there are ports, and each may be finished
-// in as many ways as there are needs; all are numbered in 16 bits.
+// in as many ways as there are needs; views are numbered in 15 bits.
 const (
 	manyViews = 4096
 	manyBytes = 1 << 20
 )
 
-// A vector is what leaves by one device in one batch: numbers of Input.views, so
-// that a flood costs two bytes a port and an Input stays small however many ports
-// there are.
+// A departure is a frame on its way out: twice the number of one of Input.views, and
+// one more if that leaves without its tag. So a flood costs two bytes a port, and an
+// Input stays small however many ports there are.
+type departure uint16
+
+const bare departure = 1
+
+func departureOf(view int, f *frame.Frame, tag frame.Tag) departure {
+	if tag == f.Tag {
+		return departure(view) << 1
+	}
+	return departure(view)<<1 | bare
+}
+
+// A vector is what leaves by one device in one batch.
 type vector struct {
-	p     *Port // nil: the host
-	views []uint16
+	p   *Port // nil: the host
+	out []departure
+}
+
+// departing gives a frame as it leaves.
+func (in *Input) departing(d departure) frame.Frame {
+	f := in.views[d>>1]
+	if d&bare != 0 {
+		f.Tag = frame.Tag{}
+	}
+	return f
 }
 
 // shouldDeliver says why a frame may not leave by pc, or NotDropped
@@ -78,15 +99,16 @@ func (in *Input) egress(pc *portConf, f *frame.Frame) {
 	in.noteTag(ProbeEgress, pc.p, tag)
 	if pc.flags.has(flagTunnel) {
 		g, tag := in.toTunnel(pc, f, tag)
-		in.pushXmit(pc, &g, tag)
+		in.pushXmit(pc, &g, in.tunnelView(&g), tag)
 		return
 	}
-	in.pushXmit(pc, f, tag)
+	in.pushXmit(pc, f, in.firstView, tag)
 }
 
-// pushXmit is br_dev_queue_push_xmit: a view of the frame as it leaves is shown to
-// the filters, held against the port's MTU, and put in the port's vector.
-func (in *Input) pushXmit(pc *portConf, f *frame.Frame, tag frame.Tag) {
+// pushXmit is br_dev_queue_push_xmit: the frame as it leaves, which is view but for the
+// tag, is shown to the filters, held against the port's MTU, and put in the port's
+// vector.
+func (in *Input) pushXmit(pc *portConf, f *frame.Frame, view int, tag frame.Tag) {
 	if in.hooks != nil && !in.leaves(pc.p, f, tag) {
 		return
 	}
@@ -94,7 +116,20 @@ func (in *Input) pushXmit(pc *portConf, f *frame.Frame, tag frame.Tag) {
 		in.notForwardable(pc, f, why)
 		return
 	}
-	in.emit(pc.num, pc.p, f, tag)
+	in.put(pc.num, pc.p, departureOf(view, f, tag))
+}
+
+// tunnelView finds the view of the frame under way that goes into the tunnel of f, or
+// makes it. Copies that look alike but for the tag are one view.
+func (in *Input) tunnelView(f *frame.Frame) int {
+	i := in.firstView
+	for i < len(in.views) && in.views[i].Tunnel != f.Tunnel {
+		i++
+	}
+	if i == len(in.views) {
+		in.views = append(in.views, *f)
+	}
+	return i
 }
 
 // forwardable says why the port's device does not take a frame of this length, or
@@ -116,38 +151,29 @@ func (in *Input) notForwardable(pc *portConf, f *frame.Frame, why DropReason) {
 	}
 }
 
-// emit puts the frame under way, with a tag, in a device's vector. Copies that look
-// alike are one view, most often that of the frame as it came in.
-func (in *Input) emit(num int, p *Port, f *frame.Frame, tag frame.Tag) {
-	i := in.firstView
-	for i < len(in.views) && (in.views[i].Tag != tag || in.views[i].Tunnel != f.Tunnel) {
-		i++
-	}
-	if i == len(in.views) {
-		in.views = append(in.views, *f)
-		in.views[i].Tag = tag
-	}
-	in.put(num, p, i)
+// putEntered puts the frame that was entered last in a device's vector, as it is.
+func (in *Input) putEntered(num int, p *Port) {
+	in.put(num, p, departure(in.firstView)<<1)
 }
 
-// put puts a view in a device's vector.
-func (in *Input) put(num int, p *Port, view int) {
-	for num >= len(in.out) {
-		in.out = append(in.out, vector{})
+// put puts a frame in a device's vector.
+func (in *Input) put(num int, p *Port, d departure) {
+	if num >= len(in.out) {
+		in.out = append(in.out, make([]vector, num+1-len(in.out))...)
 	}
 	v := &in.out[num]
-	if len(v.views) == 0 {
+	if len(v.out) == 0 {
 		v.p = p
 		in.touched = append(in.touched, num)
 	}
-	v.views = append(v.views, uint16(view))
+	v.out = append(v.out, d)
 }
 
 // take gives what a vector holds, and empties it. The memory is the vector's.
-func (v *vector) take() []uint16 {
-	views := v.views
-	v.views, v.p = v.views[:0], nil
-	return views
+func (v *vector) take() []departure {
+	out := v.out
+	v.out, v.p = v.out[:0], nil
+	return out
 }
 
 // flush writes every vector to its cable: the only place where the bridge does so.
@@ -156,10 +182,10 @@ func (in *Input) flush() {
 		v := &in.out[in.touched[in.written]]
 		in.written++
 		p := v.p
-		if views := v.take(); p == nil {
-			in.writeHost(views)
+		if out := v.take(); p == nil {
+			in.writeHost(out)
 		} else {
-			in.write(p.queues[in.index%len(p.queues)], &p.tx, &p.caps, views)
+			in.write(p.queues[in.index%len(p.queues)], &p.tx, &p.caps, out)
 		}
 	}
 }
@@ -184,6 +210,7 @@ func (in *Input) abandon() {
 func (in *Input) forgetBatch() {
 	in.forgetViews()
 	in.pushed = in.pushed[:0]
+	in.flooded.as = floodKey{}
 	in.cfg, in.hooks, in.pc, in.dir = nil, nil, nil, fdbDir{}
 	if in.packet.Control() { // it points into its frame
 		in.packet = snoop.Packet{}
@@ -219,9 +246,9 @@ func (in *Input) forgetViews() {
 }
 
 // write sends the frames of a vector to a cable and accounts for each.
-func (in *Input) write(q *queue, tx *txCounters, caps *Caps, views []uint16) {
-	tx.offered.Add(uint64(len(views)))
-	fs := in.load(q, views, caps, tx)
+func (in *Input) write(q *queue, tx *txCounters, caps *Caps, out []departure) {
+	tx.offered.Add(uint64(len(out)))
+	fs := in.load(q, out, caps, tx)
 	if in.watched {
 		in.noteXmit(q.p, caps, fs)
 	}

@@ -129,7 +129,7 @@ type arrival struct {
 
 // judge says what is known of a frame from the configuration.
 func (v config) judge(from string, f frame.Frame) *arrival {
-	a := &arrival{config: v, from: from, owes: !f.Owed.None(), filtered: v.info.VLANFiltering}
+	a := &arrival{config: v, from: from, owes: f.Owes(), filtered: v.info.VLANFiltering}
 	if len(f.Data) < frame.HeaderLen {
 		a.barred = "a runt"
 		return a

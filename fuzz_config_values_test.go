@@ -238,7 +238,7 @@ func (s *session) frame(from int) frame.Frame {
 		f = withType(f, frame.TypePAE)
 	}
 	tags := among(s.script, 0, 1, 1, 2)
-	if !f.Owed.None() {
+	if f.Owes() {
 		tags = min(tags, 1) // two tags need a port that takes the frame whole
 	}
 	for range tags {

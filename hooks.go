@@ -206,8 +206,8 @@ func (in *Input) noteFilter(s *Passage, dev *Port, d Decision, why string) {
 
 // lookupLocal finds an address of the bridge that stands at VLAN 0 for all
 // (fdb_local_vlan_0).
-func (in *Input) lookupLocal(m frame.MAC) (fdbVal, bool) {
-	v, ok := in.lookup(m, 0, &in.dst)
+func (in *Input) lookupLocal(a address) (fdbVal, bool) {
+	v, ok := in.lookup(a.key(0), &in.dst)
 	return v, ok && v.has(fdbLocal) && !v.has(fdbUser)
 }
 

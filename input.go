@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"encoding/binary"
 	"fmt"
 	"sync/atomic"
 
@@ -43,7 +44,7 @@ type Input struct {
 	replied  bool   // ports that suppress need not see the frame (proxyarp_replied)
 	nexthop  uint32 // of the port in whose place its backup is to send the frame; 0 none
 	src, dst flow
-	header   struct{ src, dst frame.MAC }
+	header   struct{ src, dst address }
 	snooped  bool         // snooping has looked at the frame: packet holds
 	packet   snoop.Packet // what it says of groups
 
@@ -60,10 +61,12 @@ type Input struct {
 	written   int           // how many of touched are written
 	undecided int           // frames of the batch that nothing became of yet
 	leaving   []frame.Frame // one vector, to be written
+	flooded   floodRound    // where the last flooded frame went
 	pushed    []byte        // frames whose tag went back into the payload
 	fin       finishing
 	tally     tally
 	ctr       *counters
+	fetched   uint64 // see fetch
 	patrolled uint64 // epoch at the last patrol, whose it is
 
 	passage Passage     // what filters see of the frame
@@ -80,6 +83,9 @@ type overlay struct {
 	evicted uint64
 	out     []Emission // what the frame has made so much of that it was gathered on the way
 }
+
+// has says whether the frame has made, or would have evicted, the entry of k.
+func (o *overlay) has(k uint64) bool { return k != 0 && (o.key == k || o.evicted == k) }
 
 // An outcome is what became of a frame.
 type outcome struct {
@@ -146,6 +152,9 @@ func (in *Input) carry(fs []frame.Frame) error {
 func (in *Input) batch(fs []frame.Frame) (first error) {
 	in.begin(len(fs))
 	defer in.end()
+	if len(fs) > 1 && in.b.fdb.large.Load() {
+		in.fetch(fs)
+	}
 	for i := range fs {
 		if in.crowded() {
 			in.spill(false)
@@ -234,10 +243,11 @@ func (in *Input) receive(f *frame.Frame) (outcome, error) {
 		in.adopt(cfg)
 	}
 	in.vid, in.nexthop, in.replied, in.snooped = 0, 0, false, false
-	if !f.WellFormed() {
-		in.header.src, in.header.dst = frame.MAC{}, frame.MAC{}
+	whole := f.WellFormed()
+	if whole {
+		in.setHeader(f)
 	} else {
-		in.header.src, in.header.dst = f.Src(), f.Dst()
+		in.header.src, in.header.dst = 0, 0
 	}
 	if in.port == nil {
 		return in.devXmit(f)
@@ -246,7 +256,7 @@ func (in *Input) receive(f *frame.Frame) (outcome, error) {
 	if pc == nil {
 		return dropped(DropNotServed), nil
 	}
-	if !f.WellFormed() {
+	if !whole {
 		return dropped(DropRunt), in.port.errRunt
 	}
 	if !pc.flags.has(flagUp) {
@@ -256,10 +266,17 @@ func (in *Input) receive(f *frame.Frame) (outcome, error) {
 	if !f.Lift() {
 		return dropped(DropTaggedRunt), nil
 	}
-	if !f.Owed.None() && f.CheckOwed() != nil {
+	if f.Owes() && f.CheckOwed() != nil {
 		return dropped(DropBadOffload), nil
 	}
 	return in.handleFrame(pc, f), nil
+}
+
+// setHeader reads the addresses of a well-formed frame.
+func (in *Input) setHeader(f *frame.Frame) {
+	head := f.Data[:frame.HeaderLen]
+	in.header.dst = address(binary.BigEndian.Uint64(head) >> 16)
+	in.header.src = address(binary.BigEndian.Uint64(head[6:]) >> 16)
 }
 
 // adopt goes over to a configuration.
@@ -274,13 +291,13 @@ func (in *Input) adopt(cfg *config) {
 func (in *Input) handleFrame(pc *portConf, f *frame.Frame) outcome {
 	in.note(ProbeHandleFrame, pc.p, f, Arrived)
 	src, dst := in.header.src, in.header.dst
-	if !src.IsValid() {
+	if !src.isValid() {
 		return dropped(DropInvalidSource)
 	}
 	if f.Tunnel != 0 {
 		in.fromTunnel(pc, f)
 	}
-	if dst.IsLinkLocal() {
+	if dst.isLinkLocal() {
 		if o, done := in.linkLocal(pc, f); done {
 			return o
 		}
@@ -299,7 +316,7 @@ func (in *Input) handleFrame(pc *portConf, f *frame.Frame) outcome {
 func (in *Input) linkLocal(pc *portConf, f *frame.Frame) (o outcome, done bool) {
 	const stp, macControl, lldp = 0x0, 0x1, 0xe
 	i := &in.cfg.info
-	x := in.header.dst[5] & 0xf
+	x := uint8(in.header.dst & 0xf)
 	mask := in.cfg.required | pc.mask
 	switch {
 	case x == macControl && mask&(1<<macControl) == 0: // only wire mode sets this bit
@@ -321,7 +338,7 @@ func (in *Input) linkLocal(pc *portConf, f *frame.Frame) (o outcome, done bool) 
 	d := LinkLocalPass
 	if pc.flags.has(flagLearning) && pc.state.Learns() && !i.NoLinkLocalLearn {
 		if vid, ok := in.expectVLAN(pc.vlans, f); ok {
-			switch in.learn(pc, in.header.src, vid, 0) {
+			switch in.learn(pc, in.header.src.key(vid), 0) {
 			case Learned, Refreshed, Moved:
 				d = LinkLocalLearned
 			}
@@ -386,10 +403,10 @@ func (in *Input) handleFrameFinish(pc *portConf, f *frame.Frame) outcome {
 	}
 	d := NotLearnedOff
 	if pc.flags.has(flagLearning) {
-		d = in.learn(pc, in.header.src, vid, 0)
+		d = in.learn(pc, in.header.src.key(vid), 0)
 	}
 	in.note(ProbeFDBUpdate, pc.p, f, d)
-	if dst := in.header.dst; dst.IsMulticast() && !dst.IsBroadcast() && !in.multicastRcv(pc, f) {
+	if dst := in.header.dst; dst.isMulticast() && dst != broadcast && !in.multicastRcv(pc, f) {
 		return dropped(DropMulticast)
 	}
 	if state == StateLearning {
@@ -409,18 +426,18 @@ func (in *Input) authorised(pc *portConf, f *frame.Frame) bool {
 		in.note(ProbeLocked, pc.p, f, LockedEAPOL)
 		return true
 	}
-	v, ok := in.lookup(in.header.src, in.vid, &in.src)
+	v, ok := in.lookup(in.header.src.key(in.vid), &in.src)
 	d := LockedAuthorised
 	switch {
 	case !ok && pc.flags.has(flagMAB):
-		in.learn(pc, in.header.src, in.vid, fdbLocked)
+		in.learn(pc, in.header.src.key(in.vid), fdbLocked)
 		d = LockedNoted
 	case !ok:
 		d = LockedUnknown
 	case v.port() != pc.num || v.has(fdbLocal):
 		d = LockedElsewhere
 	case v.has(fdbLocked):
-		in.learn(pc, in.header.src, in.vid, fdbLocked)
+		in.learn(pc, in.header.src.key(in.vid), fdbLocked)
 		d = LockedNoted
 	}
 	in.note(ProbeLocked, pc.p, f, d)
@@ -434,10 +451,10 @@ func (in *Input) deliver(pc *portConf, f *frame.Frame) outcome {
 	up := in.cfg.info.Promisc
 	var o outcome
 	switch {
-	case dst.IsBroadcast():
+	case dst == broadcast:
 		up = true
 		o = in.flood(pc, f, Broadcast)
-	case dst.IsMulticast():
+	case dst.isMulticast():
 		if d := in.restriction(); d.Hit {
 			up = up || d.Host || in.cfg.info.AllMulti
 			if d.Host || in.cfg.info.AllMulti {
@@ -450,7 +467,7 @@ func (in *Input) deliver(pc *portConf, f *frame.Frame) outcome {
 		in.tally.upMulticast++
 		o = in.flood(pc, f, Multicast)
 	default:
-		v, ok := in.lookup(dst, in.vid, &in.dst)
+		v, ok := in.lookup(dst.key(in.vid), &in.dst)
 		if !ok && in.vid != 0 && in.cfg.info.FDBLocalVLAN0 {
 			v, ok = in.lookupLocal(dst)
 		}

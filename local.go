@@ -187,7 +187,7 @@ func (in *Input) devXmit(f *frame.Frame) (outcome, error) {
 		return dropped(DropHostDown), nil // by its queue, before br_dev_xmit; only with MST could a port send it
 	}
 	in.tally.bytes += uint64(f.WireLen())
-	if !f.Owed.None() && f.CheckOwed() != nil {
+	if f.Owes() && f.CheckOwed() != nil {
 		return dropped(DropBadOffload), nil
 	}
 	in.note(ProbeDevXmit, nil, f, Arrived)
@@ -207,9 +207,9 @@ func (in *Input) devXmit(f *frame.Frame) (outcome, error) {
 // fromHost sends a frame of the host's to where its destination is.
 func (in *Input) fromHost(f *frame.Frame) outcome {
 	switch dst := in.header.dst; {
-	case dst.IsBroadcast():
+	case dst == broadcast:
 		return in.flood(nil, f, Broadcast)
-	case dst.IsMulticast():
+	case dst.isMulticast():
 		if !in.multicastRcv(nil, f) {
 			return dropped(DropMulticast)
 		}
@@ -218,7 +218,7 @@ func (in *Input) fromHost(f *frame.Frame) outcome {
 		}
 		return in.flood(nil, f, Multicast)
 	default:
-		if v, ok := in.lookup(dst, in.vid, &in.dst); ok {
+		if v, ok := in.lookup(dst.key(in.vid), &in.dst); ok {
 			return in.forward(nil, f, v.port())
 		}
 		return in.flood(nil, f, UnknownUnicast)
@@ -267,20 +267,21 @@ func (in *Input) passFrameUp(f *frame.Frame) {
 	if in.hooks != nil && !in.passes(HookLocalIn, nil, f, tag) {
 		return
 	}
-	in.emit(fdbSelf, nil, f, tag)
+	in.put(fdbSelf, nil, departureOf(in.firstView, f, tag))
 }
 
 // writeHost writes to the host's cable, if there is one.
-func (in *Input) writeHost(views []uint16) {
+func (in *Input) writeHost(out []departure) {
 	h := &in.b.host
 	c := h.cable.Load()
 	if c == nil || c.ended.Load() {
-		h.tx.offered.Add(uint64(len(views)))
-		h.tx.refused[DropNoHost].Add(uint64(len(views)))
-		for i := 0; i < len(views) && in.watched; i++ {
-			in.freeOf(nil, &in.views[views[i]], DropNoHost)
+		h.tx.offered.Add(uint64(len(out)))
+		h.tx.refused[DropNoHost].Add(uint64(len(out)))
+		for i := 0; i < len(out) && in.watched; i++ {
+			f := in.departing(out[i])
+			in.freeOf(nil, &f, DropNoHost)
 		}
 		return
 	}
-	in.write(c.queue, &h.tx, &c.caps, views)
+	in.write(c.queue, &h.tx, &c.caps, out)
 }

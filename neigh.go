@@ -119,7 +119,7 @@ func (in *Input) judgeARP(pc *portConf, a *arpPacket) (Decision, Neighbour) {
 		switch {
 		case pc != nil && pc.suppresses(in.vid):
 			return NeighFromSuppressing, Neighbour{}
-		case in.cfg.rules.neighUnicast && a.op == arpRequest && !in.header.dst.IsMulticast():
+		case in.cfg.rules.neighUnicast && a.op == arpRequest && !in.header.dst.isMulticast():
 			return NeighUnicast, Neighbour{}
 		case !a.isRARP() && (probe || a.sender == a.target):
 			return NeighAnnounced, Neighbour{}
@@ -145,7 +145,7 @@ func (in *Input) suppressND(pc *portConf, f *frame.Frame) {
 	d, n := in.judgeND(pc, &m)
 	start := len(in.pushed)
 	if d == NeighAnswered {
-		if in.pushed, ok = appendAdvertisement(in.pushed, &m, in.header.src, n); !ok {
+		if in.pushed, ok = appendAdvertisement(in.pushed, &m, in.header.src.mac(), n); !ok {
 			d = NeighMalformed
 		}
 	}
@@ -161,7 +161,7 @@ func (in *Input) judgeND(pc *portConf, m *ndMessage) (Decision, Neighbour) {
 	switch {
 	case pc != nil && pc.suppresses(in.vid):
 		return NeighFromSuppressing, Neighbour{}
-	case in.cfg.rules.neighUnicast && solicitation && !in.header.dst.IsMulticast():
+	case in.cfg.rules.neighUnicast && solicitation && !in.header.dst.isMulticast():
 		return NeighUnicast, Neighbour{}
 	case !solicitation && m.flags&ndSolicited == 0:
 		return NeighAnnounced, Neighbour{}
@@ -186,7 +186,7 @@ func (in *Input) resolve(target netip.Addr) (n Neighbour, behind *portConf, d De
 		return n, nil, d
 	}
 	var hint flow
-	v, ok := in.lookup(n.MAC, in.vid, &hint)
+	v, ok := in.lookup(fdbKey(n.MAC, in.vid), &hint)
 	if !ok {
 		return n, nil, NeighNotInFDB
 	}
@@ -261,7 +261,7 @@ func (in *Input) emitOwn(at Probe, pc *portConf, f *frame.Frame) {
 	}
 	asked := in.views[in.firstView]
 	in.enter(f)
-	in.put(num, pc.port(), in.firstView)
+	in.putEntered(num, pc.port())
 	in.enter(&asked)
 }
 
@@ -274,7 +274,8 @@ func (in *Input) xmitOwn(f *frame.Frame) {
 		in.show(nil, Step{Probe: ProbeARPSend, Src: f.Src(), Dst: f.Dst()})
 	}
 	asked, header, replied := in.views[in.firstView], in.header, in.replied
-	in.header.src, in.header.dst, in.replied = f.Src(), f.Dst(), false
+	in.setHeader(f)
+	in.replied = false
 	in.tally.own++
 	in.tally.ownBytes += uint64(f.WireLen())
 	f = in.enter(f)

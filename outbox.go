@@ -132,7 +132,8 @@ func (in *Input) emitMade(m *made, meanwhile bool) {
 		asked = in.views[in.firstView]
 	}
 	header, vid := in.header, in.vid
-	in.header.src, in.header.dst, in.vid = f.Src(), f.Dst(), m.vid
+	in.setHeader(&f)
+	in.vid = m.vid
 	in.note(m.probe, pc.port(), &f, NoDecision)
 	in.putMade(pc, in.enter(&f))
 	if in.header, in.vid = header, vid; meanwhile {
@@ -143,7 +144,7 @@ func (in *Input) emitMade(m *made, meanwhile bool) {
 // putMade has the frame pass the one point that it passes.
 func (in *Input) putMade(pc *portConf, f *frame.Frame) {
 	if pc == nil {
-		in.put(fdbSelf, nil, in.firstView)
+		in.putEntered(fdbSelf, nil)
 		return
 	}
 	if in.hooks != nil && !in.passes(HookLocalOut, pc.p, f, f.Tag) {
@@ -153,5 +154,5 @@ func (in *Input) putMade(pc *portConf, f *frame.Frame) {
 		in.notForwardable(pc, f, why)
 		return
 	}
-	in.put(pc.num, pc.p, in.firstView)
+	in.putEntered(pc.num, pc.p)
 }

@@ -57,7 +57,7 @@ func (in *Input) send(p *Port, fs []frame.Frame) (first error) {
 		switch {
 		case !f.WellFormed():
 			first = orFirst(first, refuse("send", p.name, EINVAL, "a frame has 14 bytes at least"))
-		case !f.Owed.None() && f.CheckOwed() != nil:
+		case f.Owes() && f.CheckOwed() != nil:
 			first = orFirst(first, refuse("send", p.name, EINVAL, "a frame owes what cannot be done"))
 		default:
 			in.sendOne(pc, f)
@@ -75,11 +75,12 @@ func orFirst(first, err error) error {
 }
 
 func (in *Input) sendOne(pc *portConf, f *frame.Frame) {
-	in.header.src, in.header.dst, in.vid = f.Src(), f.Dst(), 0
+	in.setHeader(f)
+	in.vid = 0
 	if why := pc.forwardable(f); why != NotDropped {
 		in.notForwardable(pc, f, why)
 		return
 	}
 	in.enter(f)
-	in.put(pc.num, pc.p, in.firstView)
+	in.putEntered(pc.num, pc.p)
 }

@@ -352,7 +352,7 @@ func rawSendError(no syscall.Errno, f *frame.Frame) error {
 		return errRawLong
 	case unix.EINVAL, unix.ENOMEM:
 		switch {
-		case !f.Owed.None(): // ENOMEM: it was to be cut, and cannot be (validate_xmit_skb)
+		case f.Owes(): // ENOMEM: it was to be cut, and cannot be (validate_xmit_skb)
 			return errRawOffload
 		case no == unix.ENOMEM:
 			return ErrQueueFull

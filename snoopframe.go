@@ -93,7 +93,7 @@ func (in *Input) multicastFlood(from *portConf, f *frame.Frame, d *snoop.Decisio
 		if t.MAC.IsZero() {
 			in.countMessage(to.p)
 			in.egress(to, f)
-		} else if to == from && t.MAC == in.header.src {
+		} else if to == from && addressOf(t.MAC) == in.header.src {
 			in.note(ProbeDeliver, to.p, f, SkipSender)
 			continue
 		} else {
@@ -113,7 +113,7 @@ func (in *Input) toStation(to *portConf, f *frame.Frame, mac frame.MAC) {
 	g := asked
 	g.Data = in.pushed[start:len(in.pushed):len(in.pushed)]
 	copy(g.Data, mac[:])
-	in.header.dst = mac
+	in.header.dst = addressOf(mac)
 	in.egress(to, in.enter(&g))
 	in.header.dst = group
 	in.enterAgain(&asked)

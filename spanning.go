@@ -179,7 +179,7 @@ func isLLC(rest []byte) bool {
 // BPDU, and says whether it was (br_stp_rcv). In a VLAN there are none.
 func (in *Input) stpRcv(pc *portConf, f *frame.Frame) bool {
 	i := &in.cfg.info
-	if !i.hasTree() || in.header.dst != i.GroupAddress || f.Tag.VID() != 0 {
+	if !i.hasTree() || in.header.dst != addressOf(i.GroupAddress) || f.Tag.VID() != 0 {
 		return false
 	}
 	pdu, ok := bpduIn(f.Rest())

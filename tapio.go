@@ -44,7 +44,7 @@ func tapRefusal(f *frame.Frame, offload bool) error {
 	switch {
 	case !f.WellFormed():
 		return errTAPForm
-	case !offload && !f.Owed.None():
+	case !offload && f.Owes():
 		return errTAPOffload
 	case f.WireLen() > MaxTAPFrame:
 		return errTAPLong

@@ -223,7 +223,7 @@ func (q *tapQueue) gather(f *frame.Frame) []unix.Iovec {
 	n := 0
 	if q.ahead > 0 {
 		h := &w.none
-		if !f.Owed.None() {
+		if f.Owes() {
 			h = &w.owed
 			putVirtio(h[:], f.OwedOnWire())
 		}
@@ -260,7 +260,7 @@ func tapWriteError(no syscall.Errno, f *frame.Frame) error {
 	case unix.EMSGSIZE, unix.E2BIG:
 		return errTAPLong
 	case unix.EINVAL, unix.EFAULT:
-		if !f.Owed.None() {
+		if f.Owes() {
 			return errTAPOwed
 		}
 		return errTAPKernel

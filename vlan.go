@@ -91,6 +91,20 @@ type vlanPage struct {
 
 type vlanStats struct{ rxPackets, rxBytes, txPackets, txBytes atomic.Uint64 }
 
+func (s *vlanStats) countIn(f *frame.Frame) {
+	if s != nil {
+		s.rxPackets.Add(1)
+		s.rxBytes.Add(uint64(f.Len() - frame.HeaderLen))
+	}
+}
+
+func (s *vlanStats) countOut(f *frame.Frame) {
+	if s != nil {
+		s.txPackets.Add(1)
+		s.txBytes.Add(uint64(f.Len() - frame.HeaderLen))
+	}
+}
+
 func (g *vlanGroup) page(v frame.VID) (*vlanPage, uint64) {
 	return g.pages[v>>6&63], 1 << (v & 63)
 }
@@ -258,17 +272,17 @@ func (in *Input) ingress(g *vlanGroup, f *frame.Frame, state *PortState) (vid fr
 		}
 		f.Tag = frame.Tag{TPID: proto, TCI: f.Tag.TCI}.WithVID(vid)
 	}
-	if !g.has(vid) {
+	p, bit := g.page(vid)
+	if p == nil || p.member&bit == 0 {
 		return vid, VLANNotMember
 	}
-	if *state == StateForwarding {
-		if *state = g.state(vid); !state.Learns() {
+	if *state == StateForwarding && p.forwarding&bit == 0 {
+		if *state = p.state[vid&63]; !state.Learns() {
 			return vid, VLANNotMember
 		}
 	}
-	if st := g.stats(vid); cfg.info.VLANStats && st != nil && in.dry == nil {
-		st.rxPackets.Add(1)
-		st.rxBytes.Add(uint64(f.Len() - frame.HeaderLen))
+	if cfg.info.VLANStats && in.dry == nil {
+		p.stats[vid&63].countIn(f)
 	}
 	return vid, d
 }
@@ -319,9 +333,8 @@ func (in *Input) egressTag(g *vlanGroup, f *frame.Frame) frame.Tag {
 	if !in.filtered {
 		return f.Tag
 	}
-	if st := g.stats(in.vid); in.cfg.info.VLANStats && st != nil && in.dry == nil {
-		st.txPackets.Add(1)
-		st.txBytes.Add(uint64(f.Len() - frame.HeaderLen))
+	if in.cfg.info.VLANStats && in.dry == nil {
+		g.stats(in.vid).countOut(f)
 	}
 	if g.untagged(in.vid) {
 		return frame.Tag{}

@@ -162,6 +162,9 @@ func (f *Frame) WireLen() int {
 // Plain reports whether Data is the wire form as it stands.
 func (f *Frame) Plain() bool { return !f.Tag.Present() && !f.Lifted }
 
+// Owes reports whether a checksum or a segmentation is owed.
+func (f *Frame) Owes() bool { return f.Owed.Flags|f.Owed.GSOType != 0 }
+
 // Lift takes an outer tag of TPID 0x8100 or 0x88a8 out of the data by view,
 // unless one is held aside already. It reports false for a frame that ends
 // within or right behind its tag, which Linux loses (skb_vlan_untag).
