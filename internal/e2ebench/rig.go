@@ -1,0 +1,195 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/ddfb540f/bridge/internal/netns"
+)
+
+// The addresses of the stations.
+var addresses = [2]string{"10.99.0.1", "10.99.0.2"}
+
+// A rig is two stations and what joins them, set up for one contestant.
+type rig struct {
+	peer     peer
+	hosts    [2]*netns.NS // of the stations
+	mid      *netns.NS    // of the switch
+	stations [2]*child
+	macs     [2][]byte
+	pids     []int  // whose processor time is the switch's
+	dir      string // for sockets and data bases
+	profile  string // where our forwarder leaves its CPU profile
+	undo     []func()
+}
+
+// newRig sets p up between two stations that can reach each other.
+func newRig(ctx context.Context, p peer, c cable, profile string) (r *rig, err error) {
+	r = &rig{peer: p, profile: profile}
+	defer func() {
+		if err != nil {
+			r.close()
+			err = fmt.Errorf("%s over %s: %w", p.name, c.name, err)
+		}
+	}()
+	if r.dir, err = os.MkdirTemp("", "e2ebench"); err != nil {
+		return nil, err
+	}
+	r.later(func() { _ = os.RemoveAll(r.dir) })
+	for _, ns := range []**netns.NS{&r.hosts[0], &r.hosts[1], &r.mid} {
+		if *ns, err = netns.New(false); err != nil {
+			return nil, err
+		}
+		r.later(func() { _ = (*ns).Close() })
+	}
+	if err := p.build(ctx, r, c); err != nil {
+		return nil, err
+	}
+	for i := range r.hosts {
+		if err := r.addStation(ctx, i); err != nil {
+			return nil, err
+		}
+	}
+	_, err = r.stations[0].ask(ctx, request{Op: "reach", Address: addresses[1]})
+	return r, err
+}
+
+func (r *rig) addStation(ctx context.Context, i int) error {
+	for _, args := range [][]string{
+		{"link", "set", "lo", "up"},
+		{"link", "set", ifName, "mtu", "1500", "up"},
+		{"address", "add", addresses[i] + "/24", "dev", ifName},
+	} {
+		if _, err := r.hosts[i].Run("ip", args...); err != nil {
+			return err
+		}
+	}
+	s, err := startChild(r.hosts[i], stationRole)
+	if err != nil {
+		return err
+	}
+	r.later(s.stop)
+	r.stations[i] = s
+	begun, err := s.ask(ctx, request{Op: "begin"})
+	r.macs[i] = begun.MAC
+	return err
+}
+
+// later has close undo something, the last first.
+func (r *rig) later(undo func()) { r.undo = append(r.undo, undo) }
+
+func (r *rig) close() {
+	for i := len(r.undo) - 1; i >= 0; i-- {
+		r.undo[i]()
+	}
+	r.undo = nil
+}
+
+// veths gives each station one end of a veth pair. The others, which it names, are in
+// the switch's namespace.
+func (r *rig) veths() (ports [2]string, err error) {
+	for i, host := range r.hosts {
+		ports[i] = fmt.Sprint("p", i)
+		if _, err := r.mid.Run("ip", "link", "add", ports[i], "type", "veth", "peer", "name", ifName, "netns", host.Path()); err != nil {
+			return ports, err
+		}
+		if _, err := r.mid.Run("ip", "link", "set", ports[i], "up"); err != nil {
+			return ports, err
+		}
+	}
+	return ports, nil
+}
+
+// handOver gives each station an interface that a switch has made in its own namespace.
+func (r *rig) handOver(ctx context.Context, names [2]string) error {
+	for i, name := range names {
+		err := await(ctx, func() error {
+			_, err := r.mid.Run("ip", "link", "set", name, "netns", r.hosts[i].Path())
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if _, err := r.hosts[i].Run("ip", "link", "set", name, "name", ifName); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// await tries until something succeeds, for five seconds.
+func await(ctx context.Context, try func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// forward starts a process that joins ends, as a bridge or as a patch cable.
+func (r *rig) forward(ctx context.Context, how string, ends ...end) (pid int, err error) {
+	c, err := startChild(r.mid, forwarderRole)
+	if err != nil {
+		return 0, err
+	}
+	r.later(c.stop)
+	q := request{Op: how, Ends: ends}
+	if how == asBridge {
+		q.Profile = r.profile
+	}
+	_, err = c.ask(ctx, q)
+	return c.cmd.Process.Pid, err
+}
+
+// start starts another program in the switch's namespace. What it says is in a file of
+// r.dir; it ends with the rig, and with this process.
+func (r *rig) start(name string, args ...string) (pid int, err error) {
+	log, err := os.Create(filepath.Join(r.dir, filepath.Base(name)+".log"))
+	if err != nil {
+		return 0, err
+	}
+	defer log.Close()
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = r.dir, log, log
+	cmd.Env = append(os.Environ(), r.env()...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if err := r.mid.Start(cmd); err != nil {
+		return 0, err
+	}
+	ended := make(chan struct{})
+	go func() { // ends with the program, which close ends
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	r.later(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(2 * time.Second):
+			_ = cmd.Process.Kill()
+			<-ended
+		}
+	})
+	return cmd.Process.Pid, nil
+}
+
+// env keeps what Open vSwitch writes out of the system's directories.
+func (r *rig) env() []string {
+	return []string{"OVS_RUNDIR=" + r.dir, "OVS_LOGDIR=" + r.dir, "OVS_DBDIR=" + r.dir, "OVS_SYSCONFDIR=" + r.dir}
+}
