@@ -92,6 +92,9 @@ func (b *bench) measure(ctx context.Context, c cable, w workload, rigs []*rig) (
 
 func offloads(ctx context.Context, rigs []*rig, on bool) error {
 	for _, r := range rigs {
+		if r.plain {
+			continue
+		}
 		if _, err := r.stations[0].ask(ctx, request{Op: "offload", On: on}); err != nil {
 			return fmt.Errorf("%s: %w", r.peer.name, err)
 		}

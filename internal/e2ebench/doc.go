@@ -7,7 +7,8 @@
 //	go run ./internal/e2ebench -cable tap -workload tcp1,rtt -peer kernel,cable -n 20
 //
 // It needs root and iproute2. All that it makes is in network namespaces without names
-// and in processes that end with it, even when it is killed.
+// and in processes that end with it, even when it is killed; a killed one leaves no more
+// than a directory of sockets and logs for each rig with the temporary files.
 //
 // # Contestants
 //
@@ -43,8 +44,10 @@
 // both ways. rtt sends a datagram of 64 bytes back and forth, from threads that block;
 // rttload does so while 50,000 other frames a second go one way.
 //
-// CPU is what all processors of the machine did meanwhile, the switch's is what its
-// processes did. For TCP both are given for each 1,000 bytes.
+// Processor time is told in three circles, for each frame that arrived or each 1,000
+// bytes of TCP: all is what the machine did meanwhile, whoever made it do so; rig what
+// the stations' and the switch's processes did, and the kernel on their time; switch
+// what the switch's did. What the Linux bridge does is on the time of its stations.
 //
 // # How far to trust it
 //

@@ -31,6 +31,10 @@ var peers = []peer{
 	{name: kernelName, build: buildKernel},
 	{name: "cable", build: func(ctx context.Context, r *rig, c cable) error { return join(ctx, r, c, asPatch) }},
 	{name: "direct", build: buildDirect},
+	{name: "ovs", needs: ovsPrograms, on: []string{"tap", "raw"}, build: buildOVS(false)},
+	{name: "ovs-tso", needs: ovsPrograms, on: []string{"tap", "raw"}, build: buildOVS(true)},
+	{name: "vde", needs: vdePrograms, on: []string{"tap"}, build: buildVDE},
+	{name: "qemu-hub", needs: qemuPrograms, on: []string{"tap", "stream"}, build: buildQEMU},
 }
 
 // missing says what p needs and this machine lacks, "" if nothing.

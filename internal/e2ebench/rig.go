@@ -26,40 +26,45 @@ type rig struct {
 	stations [2]*child
 	macs     [2][]byte
 	pids     []int  // whose processor time is the switch's
+	all      []int  // those of all processes
 	dir      string // for sockets and data bases
+	plain    bool   // the stations have no offloads to begin with
 	profile  string // where our forwarder leaves its CPU profile
 	undo     []func()
 }
 
 // newRig sets p up between two stations that can reach each other.
-func newRig(ctx context.Context, p peer, c cable, profile string) (r *rig, err error) {
-	r = &rig{peer: p, profile: profile}
-	defer func() {
-		if err != nil {
-			r.close()
-			err = fmt.Errorf("%s over %s: %w", p.name, c.name, err)
-		}
-	}()
+func newRig(ctx context.Context, p peer, c cable, profile string) (*rig, error) {
+	r := &rig{peer: p, profile: profile}
+	if err := r.setUp(ctx, c); err != nil {
+		r.close()
+		return nil, fmt.Errorf("%s over %s: %w", p.name, c.name, err)
+	}
+	return r, nil
+}
+
+// setUp leaves to close what it began, also when it fails.
+func (r *rig) setUp(ctx context.Context, c cable) (err error) {
 	if r.dir, err = os.MkdirTemp("", "e2ebench"); err != nil {
-		return nil, err
+		return err
 	}
 	r.later(func() { _ = os.RemoveAll(r.dir) })
 	for _, ns := range []**netns.NS{&r.hosts[0], &r.hosts[1], &r.mid} {
 		if *ns, err = netns.New(false); err != nil {
-			return nil, err
+			return err
 		}
 		r.later(func() { _ = (*ns).Close() })
 	}
-	if err := p.build(ctx, r, c); err != nil {
-		return nil, err
+	if err := r.peer.build(ctx, r, c); err != nil {
+		return err
 	}
 	for i := range r.hosts {
 		if err := r.addStation(ctx, i); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	_, err = r.stations[0].ask(ctx, request{Op: "reach", Address: addresses[1]})
-	return r, err
+	return err
 }
 
 func (r *rig) addStation(ctx context.Context, i int) error {
@@ -77,7 +82,7 @@ func (r *rig) addStation(ctx context.Context, i int) error {
 		return err
 	}
 	r.later(s.stop)
-	r.stations[i] = s
+	r.stations[i], r.all = s, append(r.all, s.cmd.Process.Pid)
 	begun, err := s.ask(ctx, request{Op: "begin"})
 	r.macs[i] = begun.MAC
 	return err
@@ -106,6 +111,12 @@ func (r *rig) veths() (ports [2]string, err error) {
 		}
 	}
 	return ports, nil
+}
+
+// noOffload turns the offloads of an interface off for good.
+func (r *rig) noOffload(ns *netns.NS, name string) error {
+	r.plain = true
+	return ns.Do(func() error { return setOffload(name, false) })
 }
 
 // handOver gives each station an interface that a switch has made in its own namespace.
@@ -149,6 +160,7 @@ func (r *rig) forward(ctx context.Context, how string, ends ...end) (pid int, er
 		return 0, err
 	}
 	r.later(c.stop)
+	r.all = append(r.all, c.cmd.Process.Pid)
 	q := request{Op: how, Ends: ends}
 	if how == asBridge {
 		q.Profile = r.profile
@@ -169,15 +181,21 @@ func (r *rig) start(name string, args ...string) (pid int, err error) {
 	cmd.Dir, cmd.Stdout, cmd.Stderr = r.dir, log, log
 	cmd.Env = append(os.Environ(), r.env()...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	in, err := cmd.StdinPipe() // some end with their standard input: with this process
+	if err != nil {
+		return 0, err
+	}
 	if err := r.mid.Start(cmd); err != nil {
 		return 0, err
 	}
+	r.all = append(r.all, cmd.Process.Pid)
 	ended := make(chan struct{})
 	go func() { // ends with the program, which close ends
 		_ = cmd.Wait()
 		close(ended)
 	}()
 	r.later(func() {
+		_ = in.Close()
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:

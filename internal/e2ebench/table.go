@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strings"
+	"slices"
 )
 
 // A series is what was measured of one workload: for each contestant and metric the
@@ -52,39 +52,42 @@ type table struct {
 	Rows     []row  `json:"rows"`
 }
 
-// A row is one metric of one contestant.
+// A row is one contestant.
 type row struct {
-	Peer    string  `json:"peer"`
-	Unit    string  `json:"unit"`
-	Value   spread  `json:"value"`
-	Runs    int     `json:"runs"`
-	Ours    *spread `json:"ours_to_it,omitempty"` // of pairs; nil for ours
-	Pairs   int     `json:"pairs,omitempty"`
-	Kernel  float64 `json:"to_kernel,omitempty"` // by way of ours; 0: unknown
-	primary bool
+	Peer    string   `json:"peer"`
+	Figures []figure `json:"figures"` // one for each metric of the workload
+}
+
+// A figure is one metric of one contestant. Runs is 0 where it has none, as the
+// processes of a switch that is in the kernel.
+type figure struct {
+	Unit   string  `json:"unit"`
+	Runs   int     `json:"runs"`
+	Value  spread  `json:"value"`
+	Ours   *spread `json:"ours_to_it,omitempty"` // of pairs; nil for ours
+	Pairs  int     `json:"pairs,omitempty"`
+	Kernel float64 `json:"to_kernel,omitempty"` // by way of ours; 0: unknown
 }
 
 func (s *series) table(c cable) *table {
 	t := &table{Workload: s.work.name, Cable: c.name}
-	for k, m := range s.work.metrics {
-		kernel := 0.0 // ours to it
-		first := len(t.Rows)
-		for i, name := range s.names {
-			values := s.values[i][k]
-			if len(values) == 0 || allZero(values) { // such as the processes of a switch that has none
-				continue
+	for i, name := range s.names {
+		r := row{Peer: name}
+		for k, m := range s.work.metrics {
+			f := figure{Unit: m.unit}
+			// Nothing but zeros is a frame rate like others; as processor time it says that
+			// the switch has no processes.
+			if values := s.values[i][k]; k == 0 || !allZero(values) {
+				f.Runs, f.Value = len(values), spreadOf(values)
 			}
-			r := row{Peer: name, Unit: m.unit, Value: spreadOf(values), Runs: len(values), primary: k == 0}
-			if rs := ratios(s.pairs[i][k][0], s.pairs[i][k][1]); i != 0 && len(rs) > 0 {
-				r.Ours, r.Pairs = new(spreadOf(rs)), len(rs)
-				if name == kernelName {
-					kernel = r.Ours.Median
-				}
+			if rs := ratios(s.pairs[i][k][0], s.pairs[i][k][1]); f.Runs > 0 && len(rs) > 0 {
+				f.Pairs, f.Ours = len(rs), new(spreadOf(rs))
 			}
-			t.Rows = append(t.Rows, r)
+			r.Figures = append(r.Figures, f)
 		}
-		toKernel(t.Rows[first:], kernel)
+		t.Rows = append(t.Rows, r)
 	}
+	t.compareWithKernel()
 	return t
 }
 
@@ -97,43 +100,70 @@ func allZero(xs []float64) bool {
 	return true
 }
 
-// toKernel fills in how everybody compares with the Linux bridge: ours to it, divided
-// by ours to them, so that every measured ratio is one of neighbours.
-func toKernel(rows []row, ours float64) {
-	for i := range rows {
-		switch r := &rows[i]; {
-		case r.Peer == kernelName:
-			r.Kernel = 1
-		case r.Ours == nil:
-			r.Kernel = ours
-		case r.Ours.Median != 0:
-			r.Kernel = ours / r.Ours.Median
+// compareWithKernel fills in how everybody compares with the Linux bridge: ours to it,
+// divided by ours to them, so that every measured ratio is one of neighbours.
+func (t *table) compareWithKernel() {
+	i := slices.IndexFunc(t.Rows, func(r row) bool { return r.Peer == kernelName })
+	if i < 0 {
+		return
+	}
+	for k, kernel := range t.Rows[i].Figures {
+		if kernel.Ours == nil {
+			continue
+		}
+		for j := range t.Rows {
+			switch f := &t.Rows[j].Figures[k]; {
+			case j == i:
+				f.Kernel = 1
+			case t.Rows[j].Peer == oursName:
+				f.Kernel = kernel.Ours.Median
+			case f.Ours != nil && f.Ours.Median != 0:
+				f.Kernel = kernel.Ours.Median / f.Ours.Median
+			}
 		}
 	}
 }
 
-// write prints the table for people.
+// write prints the table for people: the metric that counts, and of the others the
+// median and what ours comes to beside it.
 func (t *table) write(w io.Writer) {
-	unit := ""
-	for _, r := range t.Rows {
-		if r.Unit != unit {
-			unit = r.Unit
-			title := fmt.Sprintf("%s over %s, %s", t.Workload, t.Cable, unit)
-			if !r.primary {
-				title = "  " + unit
+	for n, r := range t.Rows {
+		first := r.Figures[0]
+		if n == 0 {
+			fmt.Fprintf(w, "%-27s %8s %8s %8s  %-22s %9s", fmt.Sprintf("%s over %s, %s", t.Workload, t.Cable, first.Unit), "median", "min", "max", "ours to it (min-max)", "to kernel")
+			for _, f := range r.Figures[1:] {
+				fmt.Fprintf(w, "  %16s", f.Unit)
 			}
-			fmt.Fprintf(w, "%-50s %9s %9s %9s  %-24s %s\n", title, "median", "min", "max", "ours to it (min-max)", "to the kernel")
+			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "    %-46s %9s %9s %9s  %-24s %s\n", r.Peer, number(r.Value.Median), number(r.Value.Min), number(r.Value.Max), r.paired(), ratioText(r.Kernel))
+		if first.Runs == 0 {
+			fmt.Fprintf(w, "  %-25s %8s\n", r.Peer, "failed")
+			continue
+		}
+		fmt.Fprintf(w, "  %-25s %8s %8s %8s  %-22s %9s", r.Peer, number(first.Value.Median), number(first.Value.Min), number(first.Value.Max), first.paired(), ratioText(first.Kernel))
+		for _, f := range r.Figures[1:] {
+			fmt.Fprintf(w, "  %16s", f.brief())
+		}
+		fmt.Fprintln(w)
 	}
 	fmt.Fprintln(w)
 }
 
-func (r *row) paired() string {
-	if r.Ours == nil {
+func (f *figure) paired() string {
+	if f.Ours == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%.2f (%.2f-%.2f) n=%d", r.Ours.Median, r.Ours.Min, r.Ours.Max, r.Pairs)
+	return fmt.Sprintf("%.2f (%.2f-%.2f) n=%d", f.Ours.Median, f.Ours.Min, f.Ours.Max, f.Pairs)
+}
+
+func (f *figure) brief() string {
+	switch {
+	case f.Runs == 0:
+		return "-"
+	case f.Ours == nil:
+		return number(f.Value.Median)
+	}
+	return fmt.Sprintf("%s (%.2f)", number(f.Value.Median), f.Ours.Median)
 }
 
 func ratioText(r float64) string {
@@ -158,8 +188,8 @@ func number(x float64) string {
 // counts; "" if that was not measured.
 func (t *table) ratioLine() string {
 	for _, r := range t.Rows {
-		if r.primary && r.Peer == oursName && r.Kernel != 0 {
-			return strings.Join([]string{"ratio", t.Workload, t.Cable, fmt.Sprintf("%.2f", r.Kernel)}, " ")
+		if first := r.Figures[0]; r.Peer == oursName && first.Kernel != 0 {
+			return fmt.Sprintf("ratio %s %s %.2f", t.Workload, t.Cable, first.Kernel)
 		}
 	}
 	return ""

@@ -1,0 +1,145 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+var (
+	ovsPrograms  = map[string]string{"ovs-vswitchd": "openvswitch-switch", "ovsdb-server": "openvswitch-switch", "ovs-vsctl": "openvswitch-switch"}
+	vdePrograms  = map[string]string{"vde_switch": "vde2"}
+	qemuPrograms = map[string]string{qemuProgram: "qemu-system-x86"}
+)
+
+const qemuProgram = "qemu-system-x86_64"
+
+// handed are the names of interfaces that a switch makes for the stations.
+var handed = [2]string{"t0", "t1"}
+
+// buildOVS is Open vSwitch with its data path in user space: its own TAPs (internal
+// ports) or, over raw, packet sockets on veth pairs. Without userspace-tso it loses what
+// owes a segmentation, so the stations are not to send such frames; for its TAPs it says
+// so itself.
+func buildOVS(tso bool) func(ctx context.Context, r *rig, c cable) error {
+	return func(ctx context.Context, r *rig, c cable) error {
+		if err := startOVS(ctx, r, tso); err != nil {
+			return err
+		}
+		if c.name == "tap" {
+			for _, name := range handed {
+				if err := r.vsctl(ctx, "--may-exist", "add-port", "br0", name, "--", "set", "Interface", name, "type=internal"); err != nil {
+					return err
+				}
+			}
+			return r.handOver(ctx, handed)
+		}
+		ports, err := r.veths()
+		if err != nil {
+			return err
+		}
+		for i, name := range ports {
+			if !tso {
+				if err := r.noOffload(r.hosts[i], ifName); err != nil {
+					return err
+				}
+				if err := r.noOffload(r.mid, name); err != nil {
+					return err
+				}
+			}
+			if err := r.vsctl(ctx, "--may-exist", "add-port", "br0", name); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// startOVS starts a data base and a switch that are this rig's alone.
+func startOVS(ctx context.Context, r *rig, tso bool) error {
+	db := filepath.Join(r.dir, "conf.db")
+	if _, err := r.mid.Run("ovsdb-tool", "create", db, "/usr/share/openvswitch/vswitch.ovsschema"); err != nil {
+		return err
+	}
+	if _, err := r.start("ovsdb-server", db, "--remote=p"+r.ovsdb(), "--unixctl="+filepath.Join(r.dir, "ovsdb.ctl")); err != nil {
+		return err
+	}
+	if err := r.vsctl(ctx, "--no-wait", "init"); err != nil {
+		return err
+	}
+	if tso {
+		if err := r.vsctl(ctx, "--no-wait", "set", "Open_vSwitch", ".", "other_config:userspace-tso-enable=true"); err != nil {
+			return err
+		}
+	}
+	pid, err := r.start("ovs-vswitchd", r.ovsdb(), "--unixctl="+filepath.Join(r.dir, "vswitchd.ctl"))
+	if err != nil {
+		return err
+	}
+	r.pids = append(r.pids, pid)
+	return r.vsctl(ctx, "--may-exist", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
+}
+
+func (r *rig) ovsdb() string { return "unix:" + filepath.Join(r.dir, "db.sock") }
+
+// vsctl waits for the data base, and for the switch to have done what it is told.
+func (r *rig) vsctl(ctx context.Context, args ...string) error {
+	return await(ctx, func() error {
+		cmd := exec.CommandContext(ctx, "ovs-vsctl", append([]string{"--db=" + r.ovsdb(), "--timeout=5"}, args...)...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("ovs-vsctl %s: %w: %s", strings.Join(args, " "), err, out)
+		}
+		return nil
+	})
+}
+
+// buildVDE is vde_switch with TAPs of its own, in one process.
+func buildVDE(ctx context.Context, r *rig, _ cable) error {
+	pid, err := r.start("vde_switch", "-s", filepath.Join(r.dir, "vde"), "-tap", handed[0], "-tap", handed[1])
+	if err != nil {
+		return err
+	}
+	r.pids = append(r.pids, pid)
+	return r.handOver(ctx, handed)
+}
+
+// buildQEMU is the hub of QEMU, which floods and has no guest here, with TAPs or unix
+// sockets.
+func buildQEMU(ctx context.Context, r *rig, c cable) error {
+	args := []string{"-machine", "none", "-nodefaults", "-display", "none", "-serial", "none", "-monitor", "none"}
+	port := func(i int, back string) {
+		args = append(args, "-netdev", fmt.Sprintf("%s,id=n%d", back, i), "-netdev", fmt.Sprintf("hubport,id=h%d,hubid=0,netdev=n%d", i, i))
+	}
+	if c.name == "stream" {
+		ends, err := c.attach(ctx, r)
+		if err != nil {
+			return err
+		}
+		for i, e := range ends {
+			port(i, "stream,server=on,addr.type=unix,addr.path="+strings.TrimPrefix(e.Name, "unix:"))
+		}
+	} else {
+		for i, name := range handed {
+			port(i, "tap,script=no,downscript=no,vnet_hdr=off,ifname="+name)
+		}
+	}
+	pid, err := r.start(qemuProgram, args...)
+	if err != nil {
+		return err
+	}
+	r.pids = append(r.pids, pid)
+	if c.name == "stream" {
+		return nil
+	}
+	// A TAP that leaves before QEMU has set it up is one that QEMU cannot set up.
+	if err := sleep(ctx, time.Second); err != nil {
+		return err
+	}
+	return r.handOver(ctx, handed)
+}
