@@ -37,6 +37,10 @@ func (b *bench) runCable(ctx context.Context, c cable, full func(t *table)) erro
 		return err
 	}
 	for _, w := range b.opts.workloads {
+		if !c.bears(w) {
+			fmt.Fprintf(b.log, "skipped: %s over %s: there are no hosts\n", w.name, c.name)
+			continue
+		}
 		t, err := b.measure(ctx, c, w, rigs)
 		if err != nil {
 			return fmt.Errorf("%s over %s: %w", w.name, c.name, err)

@@ -34,7 +34,7 @@ var peers = []peer{
 	{name: "ovs", needs: ovsPrograms, on: []string{"tap", "raw"}, build: buildOVS(false)},
 	{name: "ovs-tso", needs: ovsPrograms, on: []string{"tap", "raw"}, build: buildOVS(true)},
 	{name: "vde", needs: vdePrograms, on: []string{"tap"}, build: buildVDE},
-	{name: "qemu-hub", needs: qemuPrograms, on: []string{"tap", "stream"}, build: buildQEMU},
+	{name: "qemu-hub", needs: qemuPrograms, on: []string{"tap", "stream", "socket"}, build: buildQEMU},
 }
 
 // missing says what p needs and this machine lacks, "" if nothing.
@@ -64,15 +64,14 @@ func join(ctx context.Context, r *rig, c cable, how string) error {
 // buildKernel is the Linux bridge as it is used between namespaces: over veth pairs,
 // whatever the cable is.
 func buildKernel(_ context.Context, r *rig, _ cable) error {
-	ports, err := r.veths()
-	if err != nil {
+	if err := r.veths(); err != nil {
 		return err
 	}
 	if _, err := r.mid.Run("ip", "link", "add", "br0", "up", "type", "bridge", "forward_delay", "0"); err != nil {
 		return err
 	}
-	for _, port := range ports {
-		if _, err := r.mid.Run("ip", "link", "set", port, "master", "br0"); err != nil {
+	for i := range r.hosts {
+		if _, err := r.mid.Run("ip", "link", "set", portName(i), "master", "br0"); err != nil {
 			return err
 		}
 	}

@@ -39,13 +39,13 @@ func buildOVS(tso bool) func(ctx context.Context, r *rig, c cable) error {
 			}
 			return r.handOver(ctx, handed)
 		}
-		ports, err := r.veths()
-		if err != nil {
+		if err := r.veths(); err != nil {
 			return err
 		}
-		for i, name := range ports {
+		for i, host := range r.hosts {
+			name := portName(i)
 			if !tso {
-				if err := r.noOffload(r.hosts[i], ifName); err != nil {
+				if err := r.noOffload(host, ifName); err != nil {
 					return err
 				}
 				if err := r.noOffload(r.mid, name); err != nil {
@@ -116,7 +116,8 @@ func buildQEMU(ctx context.Context, r *rig, c cable) error {
 	port := func(i int, back string) {
 		args = append(args, "-netdev", fmt.Sprintf("%s,id=n%d", back, i), "-netdev", fmt.Sprintf("hubport,id=h%d,hubid=0,netdev=n%d", i, i))
 	}
-	if c.name == "stream" {
+	sockets := c.name != "tap"
+	if sockets {
 		ends, err := c.attach(ctx, r)
 		if err != nil {
 			return err
@@ -134,12 +135,11 @@ func buildQEMU(ctx context.Context, r *rig, c cable) error {
 		return err
 	}
 	r.pids = append(r.pids, pid)
-	if c.name == "stream" {
-		return nil
-	}
-	// A TAP that leaves before QEMU has set it up is one that QEMU cannot set up.
-	if err := sleep(ctx, time.Second); err != nil {
+	if err := sleep(ctx, time.Second); err != nil { // QEMU cannot set up a TAP that has left already
 		return err
+	}
+	if sockets {
+		return nil
 	}
 	return r.handOver(ctx, handed)
 }

@@ -25,11 +25,12 @@ type rig struct {
 	mid      *netns.NS    // of the switch
 	stations [2]*child
 	macs     [2][]byte
-	pids     []int  // whose processor time is the switch's
-	all      []int  // those of all processes
-	dir      string // for sockets and data bases
-	plain    bool   // the stations have no offloads to begin with
-	profile  string // where our forwarder leaves its CPU profile
+	pids     []int     // whose processor time is the switch's
+	all      []int     // those of all processes
+	dir      string    // for sockets and data bases
+	wires    [2]string // the sockets that stations without an interface connect to
+	plain    bool      // the stations have no offloads to begin with
+	profile  string    // where our forwarder leaves its CPU profile
 	undo     []func()
 }
 
@@ -63,18 +64,21 @@ func (r *rig) setUp(ctx context.Context, c cable) (err error) {
 			return err
 		}
 	}
-	_, err = r.stations[0].ask(ctx, request{Op: "reach", Address: addresses[1]})
-	return err
+	return r.reach(ctx)
 }
 
 func (r *rig) addStation(ctx context.Context, i int) error {
-	for _, args := range [][]string{
-		{"link", "set", "lo", "up"},
-		{"link", "set", ifName, "mtu", "1500", "up"},
-		{"address", "add", addresses[i] + "/24", "dev", ifName},
-	} {
-		if _, err := r.hosts[i].Run("ip", args...); err != nil {
-			return err
+	begin := request{Op: "wire", Address: r.wires[i], MAC: []byte{2, 0, 0, 0, 0, byte(i + 1)}}
+	if r.wires[i] == "" {
+		begin = request{Op: "begin"}
+		for _, args := range [][]string{
+			{"link", "set", "lo", "up"},
+			{"link", "set", ifName, "mtu", "1500", "up"},
+			{"address", "add", addresses[i] + "/24", "dev", ifName},
+		} {
+			if _, err := r.hosts[i].Run("ip", args...); err != nil {
+				return err
+			}
 		}
 	}
 	s, err := startChild(r.hosts[i], stationRole)
@@ -83,8 +87,16 @@ func (r *rig) addStation(ctx context.Context, i int) error {
 	}
 	r.later(s.stop)
 	r.stations[i], r.all = s, append(r.all, s.cmd.Process.Pid)
-	begun, err := s.ask(ctx, request{Op: "begin"})
-	r.macs[i] = begun.MAC
+	begun, err := s.ask(ctx, begin)
+	if r.macs[i] = begun.MAC; r.wires[i] != "" {
+		r.macs[i] = begin.MAC
+	}
+	return err
+}
+
+// reach waits until the stations can reach each other, and has the switch know both.
+func (r *rig) reach(ctx context.Context) error {
+	_, err := r.stations[0].ask(ctx, request{Op: "reach", Address: addresses[1], MAC: r.macs[1]})
 	return err
 }
 
@@ -98,20 +110,26 @@ func (r *rig) close() {
 	r.undo = nil
 }
 
-// veths gives each station one end of a veth pair. The others, which it names, are in
-// the switch's namespace.
-func (r *rig) veths() (ports [2]string, err error) {
-	for i, host := range r.hosts {
-		ports[i] = fmt.Sprint("p", i)
-		if _, err := r.mid.Run("ip", "link", "add", ports[i], "type", "veth", "peer", "name", ifName, "netns", host.Path()); err != nil {
-			return ports, err
-		}
-		if _, err := r.mid.Run("ip", "link", "set", ports[i], "up"); err != nil {
-			return ports, err
+// veths gives each station one end of a veth pair. The others are in the switch's
+// namespace.
+func (r *rig) veths() error {
+	return errors.Join(r.veth(0), r.veth(1))
+}
+
+func (r *rig) veth(i int) error {
+	for _, args := range [][]string{
+		{"link", "add", portName(i), "type", "veth", "peer", "name", ifName, "netns", r.hosts[i].Path()},
+		{"link", "set", portName(i), "up"},
+	} {
+		if _, err := r.mid.Run("ip", args...); err != nil {
+			return err
 		}
 	}
-	return ports, nil
+	return nil
 }
+
+// portName is the switch's end of a station's veth pair.
+func portName(i int) string { return fmt.Sprint("p", i) }
 
 // noOffload turns the offloads of an interface off for good.
 func (r *rig) noOffload(ns *netns.NS, name string) error {

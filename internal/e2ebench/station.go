@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"os"
@@ -30,6 +31,7 @@ type station struct {
 	bytes   atomic.Uint64 // came by TCP
 	sent    atomic.Uint64 // frames that blast handed to the interface
 	pinging pinger
+	wire    *wire           // nil: it has an interface
 	ctx     context.Context // of the generators; ended by halt
 	cancel  context.CancelFunc
 	gens    sync.WaitGroup
@@ -45,7 +47,13 @@ func stationMain() {
 }
 
 func (s *station) answer(q request) (r reply, err error) {
+	if s.wire != nil {
+		return s.answerOnWire(q)
+	}
 	switch q.Op {
+	case "wire":
+		s.wire, err = openWire(q.Address, frame.MAC(q.MAC))
+		return r, err
 	case "begin":
 		if err := s.serveTraffic(); err != nil {
 			return r, err
@@ -215,8 +223,9 @@ func reach(address string) error {
 // blastFrame is the shortest frame that Ethernet knows, without its checksum: an
 // EtherType for experiments (IEEE 802), which no station takes.
 func blastFrame(to, from frame.MAC) []byte {
-	f := slices.Concat(to[:], from[:], []byte{0x88, 0xb5})
-	return append(f, make([]byte, blastLen-len(f))...)
+	f := slices.Concat(to[:], from[:], make([]byte, blastLen-12))
+	binary.BigEndian.PutUint16(f[12:], uint16(typeCounted))
+	return f
 }
 
 const (

@@ -130,17 +130,17 @@ func (t *table) write(w io.Writer) {
 	for n, r := range t.Rows {
 		first := r.Figures[0]
 		if n == 0 {
-			fmt.Fprintf(w, "%-27s %8s %8s %8s  %-22s %9s", fmt.Sprintf("%s over %s, %s", t.Workload, t.Cable, first.Unit), "median", "min", "max", "ours to it (min-max)", "to kernel")
+			fmt.Fprintf(w, "%-32s %8s %8s %8s  %-22s %9s", fmt.Sprintf("%s over %s, %s", t.Workload, t.Cable, first.Unit), "median", "min", "max", "ours to it (min-max)", "to kernel")
 			for _, f := range r.Figures[1:] {
 				fmt.Fprintf(w, "  %16s", f.Unit)
 			}
 			fmt.Fprintln(w)
 		}
 		if first.Runs == 0 {
-			fmt.Fprintf(w, "  %-25s %8s\n", r.Peer, "failed")
+			fmt.Fprintf(w, "  %-30s %8s\n", r.Peer, "failed")
 			continue
 		}
-		fmt.Fprintf(w, "  %-25s %8s %8s %8s  %-22s %9s", r.Peer, number(first.Value.Median), number(first.Value.Min), number(first.Value.Max), first.paired(), ratioText(first.Kernel))
+		fmt.Fprintf(w, "  %-30s %8s %8s %8s  %-22s %9s", r.Peer, number(first.Value.Median), number(first.Value.Min), number(first.Value.Max), first.paired(), ratioText(first.Kernel))
 		for _, f := range r.Figures[1:] {
 			fmt.Fprintf(w, "  %16s", f.brief())
 		}

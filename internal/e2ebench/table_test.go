@@ -50,10 +50,10 @@ func TestTable(t *testing.T) {
 	var out strings.Builder
 	tab.write(&out)
 	assert.Equal(t, strings.Join([]string{
-		"pps over tap, kframes/s       median      min      max  ours to it (min-max)   to kernel   switch ns/frame",
-		"  ours                           350      300      400  -                           0.65              2100",
-		"  kernel                         550      500      600  0.65 (0.50-0.80) n=2        1.00                 -",
-		"  ovs                            125      100      150  2.75 (2.00-3.50) n=2        0.24       4000 (0.50)",
+		"pps over tap, kframes/s            median      min      max  ours to it (min-max)   to kernel   switch ns/frame",
+		"  ours                                350      300      400  -                           0.65              2100",
+		"  kernel                              550      500      600  0.65 (0.50-0.80) n=2        1.00                 -",
+		"  ovs                                 125      100      150  2.75 (2.00-3.50) n=2        0.24       4000 (0.50)",
 		"", "",
 	}, "\n"), out.String())
 

@@ -114,8 +114,8 @@ func (w *workload) run(ctx context.Context, r *rig, length time.Duration) (m *me
 			}
 		}
 	}()
-	// Every bridge is to know both stations, which hardly speak in some workloads.
-	if _, err := r.stations[0].ask(ctx, request{Op: "reach", Address: addresses[1]}); err != nil {
+	// In some workloads a station hardly speaks, and would be forgotten.
+	if err := r.reach(ctx); err != nil {
 		return nil, err
 	}
 	if err := w.start(ctx, r); err != nil {
