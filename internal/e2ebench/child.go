@@ -25,14 +25,13 @@ const roleVar = "E2EBENCH_ROLE"
 // A request has the fields that its Op needs.
 type request struct {
 	Op      string
-	Address string   // where to send
-	MAC     []byte   // the same, below IP
-	Streams int      // of TCP
-	Rate    int      // frames a second; 0: as many as can be
-	On      bool     // offloads
-	Ends    []end    // what a forwarder joins
-	Profile string   // where a forwarder leaves its CPU profile
-	Reach   []string // addresses
+	Address string // where to send
+	MAC     []byte // the same, below IP
+	Streams int    // of TCP
+	Rate    int    // frames a second; 0: as many as can be
+	On      bool   // offloads
+	Ends    []end  // what a forwarder joins
+	Profile string // where a forwarder leaves its CPU profile
 }
 
 // A reply has what was asked for, or says why not.

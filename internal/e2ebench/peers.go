@@ -35,6 +35,7 @@ var peers = []peer{
 	{name: "ovs-tso", needs: ovsPrograms, on: []string{"tap", "raw"}, build: buildOVS(true)},
 	{name: "vde", needs: vdePrograms, on: []string{"tap"}, build: buildVDE},
 	{name: "qemu-hub", needs: qemuPrograms, on: []string{"tap", "stream", "socket"}, build: buildQEMU},
+	{name: "gvisor-tap-vsock", needs: goPrograms, on: []string{"tap", "stream", "socket"}, build: buildGVisor},
 }
 
 // missing says what p needs and this machine lacks, "" if nothing.

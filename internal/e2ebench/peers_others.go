@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 var (
 	ovsPrograms  = map[string]string{"ovs-vswitchd": "openvswitch-switch", "ovsdb-server": "openvswitch-switch", "ovs-vsctl": "openvswitch-switch"}
 	vdePrograms  = map[string]string{"vde_switch": "vde2"}
+	goPrograms   = map[string]string{"go": "golang"}
 	qemuPrograms = map[string]string{qemuProgram: "qemu-system-x86"}
 )
 
@@ -116,18 +118,15 @@ func buildQEMU(ctx context.Context, r *rig, c cable) error {
 	port := func(i int, back string) {
 		args = append(args, "-netdev", fmt.Sprintf("%s,id=n%d", back, i), "-netdev", fmt.Sprintf("hubport,id=h%d,hubid=0,netdev=n%d", i, i))
 	}
-	sockets := c.name != "tap"
-	if sockets {
-		ends, err := c.attach(ctx, r)
-		if err != nil {
-			return err
-		}
-		for i, e := range ends {
-			port(i, "stream,server=on,addr.type=unix,addr.path="+strings.TrimPrefix(e.Name, "unix:"))
-		}
-	} else {
-		for i, name := range handed {
+	kind, names, err := r.foreignPorts(ctx, c)
+	if err != nil {
+		return err
+	}
+	for i, name := range names {
+		if kind == "tap" {
 			port(i, "tap,script=no,downscript=no,vnet_hdr=off,ifname="+name)
+		} else {
+			port(i, "stream,server=on,addr.type=unix,addr.path="+name)
 		}
 	}
 	pid, err := r.start(qemuProgram, args...)
@@ -138,8 +137,62 @@ func buildQEMU(ctx context.Context, r *rig, c cable) error {
 	if err := sleep(ctx, time.Second); err != nil { // QEMU cannot set up a TAP that has left already
 		return err
 	}
-	if sockets {
+	return r.handOverTAPs(ctx, kind, names)
+}
+
+// foreignPorts is what a switch of others is to make for its ports: TAPs of these names,
+// or unix sockets at these paths.
+func (r *rig) foreignPorts(ctx context.Context, c cable) (kind string, names [2]string, err error) {
+	if c.name == "tap" {
+		return "tap", handed, nil
+	}
+	ends, err := c.attach(ctx, r)
+	for i, e := range ends {
+		names[i] = strings.TrimPrefix(e.Name, "unix:")
+	}
+	return "socket", names, err
+}
+
+func (r *rig) handOverTAPs(ctx context.Context, kind string, names [2]string) error {
+	if kind != "tap" {
 		return nil
 	}
-	return r.handOver(ctx, handed)
+	return r.handOver(ctx, names)
+}
+
+// buildGVisor is the switch of gvisor-tap-vsock. Its program is a module of its own that
+// is built here, which at the first time takes a while and what it needs from the network.
+func buildGVisor(ctx context.Context, r *rig, c cable) error {
+	program := filepath.Join(r.dir, "gvswitch")
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/ddfb540f/bridge").Output()
+	if err != nil {
+		return fmt.Errorf("where is the source of this program? %w", err)
+	}
+	source := filepath.Join(strings.TrimSpace(string(root)), "internal", "e2ebench", "peers", "gvswitch")
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "go", "build", "-C", source, "-o", program, ".").CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w: %s", err, out)
+	}
+	kind, names, err := r.foreignPorts(ctx, c)
+	if err != nil {
+		return err
+	}
+	pid, err := r.start(program, kind, names[0], names[1])
+	if err != nil {
+		return err
+	}
+	r.pids = append(r.pids, pid)
+	// Each TAP or socket has to be there, and its handler too: it says so.
+	err = await(ctx, func() error {
+		log, err := os.ReadFile(filepath.Join(r.dir, "gvswitch.log"))
+		if err == nil && !strings.Contains(string(log), "ready") {
+			err = fmt.Errorf("not ready: %s", log)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return r.handOverTAPs(ctx, kind, names)
 }

@@ -96,7 +96,7 @@ func (r *rig) addStation(ctx context.Context, i int) error {
 
 // reach waits until the stations can reach each other, and has the switch know both.
 func (r *rig) reach(ctx context.Context) error {
-	_, err := r.stations[0].ask(ctx, request{Op: "reach", Address: addresses[1], MAC: r.macs[1]})
+	_, err := r.stations[0].ask(ctx, request{Op: "reach", Address: addresses[1]})
 	return err
 }
 

@@ -107,11 +107,13 @@ func (w *wire) write(m []byte) error {
 	return err
 }
 
-// reach waits until a frame has come back from another station.
-func (w *wire) reach(to frame.MAC) error {
+// reach waits until a frame has come back from the other station, whom it calls as a
+// host would: by broadcast. Not every switch floods what it does not know.
+func (w *wire) reach() error {
+
 	before := w.frames.Load()
 	for end := time.Now().Add(reachPatience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if err := w.send(to, typeAnswered, 1); err != nil {
+		if err := w.send(frame.Broadcast, typeAnswered, 1); err != nil {
 			return err
 		}
 		for look := time.Now().Add(100 * time.Millisecond); time.Now().Before(look); time.Sleep(time.Millisecond) {
@@ -139,7 +141,7 @@ func (w *wire) blast(ctx context.Context, to frame.MAC, sent *atomic.Uint64) err
 func (s *station) answerOnWire(q request) (r reply, err error) {
 	switch q.Op {
 	case "reach":
-		return r, s.wire.reach(frame.MAC(q.MAC))
+		return r, s.wire.reach()
 	case "blast":
 		to := frame.MAC(q.MAC)
 		s.generate(func() error { return s.wire.blast(s.ctx, to, &s.sent) })
