@@ -74,8 +74,8 @@ func (b *bench) setUp(ctx context.Context, c cable) (rigs []*rig, err error) {
 	return rigs, nil
 }
 
-// measure runs one workload over all rigs in turns. A peer that fails is left out from
-// then on.
+// measure runs one workload over all rigs in turns. A peer that fails is taken down and
+// left out from then on.
 func (b *bench) measure(ctx context.Context, c cable, w workload, rigs []*rig) (*table, error) {
 	if w.plain {
 		if err := offloads(ctx, rigs, false); err != nil {
@@ -96,7 +96,7 @@ func (b *bench) measure(ctx context.Context, c cable, w workload, rigs []*rig) (
 
 func offloads(ctx context.Context, rigs []*rig, on bool) error {
 	for _, r := range rigs {
-		if r.plain {
+		if r.plain || r.down {
 			continue
 		}
 		if _, err := r.stations[0].ask(ctx, request{Op: "offload", On: on}); err != nil {
@@ -113,7 +113,7 @@ const settle = 30 * time.Millisecond
 func (b *bench) take(ctx context.Context, w workload, rigs []*rig, t turn, s *series) error {
 	got := map[int][]float64{}
 	for _, i := range t {
-		if s.failed[i] {
+		if rigs[i].down {
 			continue
 		}
 		m, err := w.run(ctx, rigs[i], b.opts.lengthOf(w))
@@ -122,7 +122,7 @@ func (b *bench) take(ctx context.Context, w workload, rigs []*rig, t turn, s *se
 		case i == 0 || ctx.Err() != nil:
 			return fmt.Errorf("%s: %w", rigs[i].peer.name, err)
 		default:
-			s.failed[i] = true
+			rigs[i].close()
 			fmt.Fprintf(b.log, "left out: %s: %s: %v\n", rigs[i].peer.name, w.name, err)
 			continue
 		}

@@ -63,6 +63,7 @@ type child struct {
 	in      io.WriteCloser
 	replies chan reply // closed when the child has ended
 	ended   error      // then
+	lost    error      // why its answers no longer belong to what is asked
 }
 
 // startChild starts this program in a namespace, in a role.
@@ -110,6 +111,9 @@ func (c *child) ask(ctx context.Context, q request) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
 	fail := func(err error) (reply, error) { return reply{}, fmt.Errorf("%s: %s: %w", c.name, q.Op, err) }
+	if c.lost != nil {
+		return fail(c.lost)
+	}
 	line, err := json.Marshal(q)
 	if err != nil {
 		return fail(err)
@@ -127,7 +131,8 @@ func (c *child) ask(ctx context.Context, q request) (reply, error) {
 		}
 		return r, nil
 	case <-ctx.Done():
-		return fail(ctx.Err())
+		c.lost = ctx.Err()
+		return fail(c.lost)
 	}
 }
 

@@ -29,13 +29,13 @@
 //
 // # Cables
 //
-// Over tap a station's interface is a TAP whose descriptor the switch holds. Over raw it
-// is one end of a veth pair, and the switch has a packet socket on the other; mixed is
-// one of each. Over stream it is a TAP that a process of its own holds, which is joined to the switch by a
-// unix socket with the framing of QEMU's -netdev stream: two more processes that each
-// frame passes, and no offloads. Over socket the stations of those who can serve sockets
-// are no hosts: they write frames to such a socket, 64 with a system call, and count
-// what comes; the Linux bridge has its veth pairs.
+// Over tap a station's interface is a TAP whose descriptor the switch holds. Over raw
+// it is one end of a veth pair, and the switch has a packet socket on the other; mixed
+// is one of each. Over stream it is a TAP that a process of its own holds, which is
+// joined to the switch by a unix socket with the framing of QEMU's -netdev stream: two
+// more processes that each frame passes, and no offloads. Over socket the stations of
+// those who can serve sockets are no hosts: they write frames to such a socket, 64 with
+// a system call, and count what comes; the Linux bridge has its veth pairs.
 //
 // # Workloads
 //
@@ -61,9 +61,10 @@
 // Both stations, the switch and everything else on the machine share its processors: on
 // two of them a switch that takes less time leaves more to the stations. Round trips
 // come in two kinds, with a processor that has to be woken and without, and the median
-// may jump from one to the other. 99.9 % of a run of rttload leave ten or so
-// round trips: expect it to vary.
+// may jump from one to the other. 99.9 % of a run of rttload leave ten or so round
+// trips: expect it to vary.
 //
 // The last lines are for programs: "ratio WORKLOAD CABLE X.XX", ours to the Linux bridge
-// in the metric that counts; there is none for a table without it.
+// in the metric that counts, of which more is better, and less for round trips. There
+// is none for a table without the Linux bridge.
 package main

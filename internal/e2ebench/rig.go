@@ -32,6 +32,7 @@ type rig struct {
 	plain    bool      // the stations have no offloads to begin with
 	profile  string    // where our forwarder leaves its CPU profile
 	undo     []func()
+	down     bool // close was called
 }
 
 // newRig sets p up between two stations that can reach each other.
@@ -107,7 +108,7 @@ func (r *rig) close() {
 	for i := len(r.undo) - 1; i >= 0; i-- {
 		r.undo[i]()
 	}
-	r.undo = nil
+	r.undo, r.down = nil, true
 }
 
 // veths gives each station one end of a veth pair. The others are in the switch's

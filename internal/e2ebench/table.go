@@ -16,11 +16,10 @@ type series struct {
 	names  []string
 	values [][][]float64    // [contestant][metric]
 	pairs  [][][2][]float64 // [contestant][metric]: ours, its
-	failed []bool
 }
 
 func newSeries(rigs []*rig, w workload) *series {
-	s := &series{work: w, failed: make([]bool, len(rigs))}
+	s := &series{work: w}
 	for _, r := range rigs {
 		s.names = append(s.names, r.peer.name)
 		s.values = append(s.values, make([][]float64, len(w.metrics)))
