@@ -18,7 +18,7 @@ type cable struct {
 }
 
 // cables are all that can be measured. A new driver needs a line here and a case in
-// end.open.
+// end.open, or in openEnds if its ports are opened together.
 var cables = []cable{
 	{name: "tap", attach: tapCable},
 	{name: "raw", attach: rawCable},

@@ -45,6 +45,18 @@ type driver interface {
 	Caps() bridge.Caps
 }
 
+// openEnds opens each end by itself.
+func openEnds(ends []end) (ports []driver, err error) {
+	for _, e := range ends {
+		d, err := e.open()
+		if err != nil {
+			return nil, err
+		}
+		ports = append(ports, d)
+	}
+	return ports, nil
+}
+
 func (e end) open() (driver, error) {
 	switch e.Kind {
 	case endTAP:
@@ -75,13 +87,9 @@ func (f *forwarder) answer(q request) (reply, error) {
 	if err := f.startProfile(q.Profile); err != nil {
 		return reply{}, err
 	}
-	var ports []driver
-	for _, e := range q.Ends {
-		d, err := e.open()
-		if err != nil {
-			return reply{}, err
-		}
-		ports = append(ports, d)
+	ports, err := openEnds(q.Ends)
+	if err != nil {
+		return reply{}, err
 	}
 	switch {
 	case q.Op == asBridge:
