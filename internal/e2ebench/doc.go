@@ -43,8 +43,9 @@
 // second, as received; in tcp-nooffload the sender cuts segments and sums itself. pps
 // sends frames of 64 bytes the same way from a packet socket, around the queueing
 // discipline, and counts what the interface of the other station received; pps2 does so
-// both ways. rtt sends a datagram of 64 bytes back and forth, from threads that block;
-// rttload does so while 50,000 other frames a second go one way.
+// both ways. On a TAP a full queue holds the sender up, on a veth the frames are lost:
+// sent says how many there were. rtt sends a datagram of 64 bytes back and forth, from
+// threads that block; rttload does so while 50,000 other frames a second go one way.
 //
 // Processor time is told in three circles, for each frame that arrived or each 1,000
 // bytes of TCP: all is what the machine did meanwhile, whoever made it do so; rig what

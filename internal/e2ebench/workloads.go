@@ -67,6 +67,7 @@ var tcpMetrics = []metric{
 
 var frameMetrics = []metric{
 	{"kframes/s", func(m *measurement) float64 { return m.framesPerSecond() / 1e3 }},
+	{"sent kf/s", func(m *measurement) float64 { return m.sentPerSecond() / 1e3 }},
 	{"all ns/frame", func(m *measurement) float64 { return m.cpu(m.busy, m.framesPerSecond()) }},
 	{"rig ns/frame", func(m *measurement) float64 { return m.cpu(m.rig, m.framesPerSecond()) }},
 	{"switch ns/frame", func(m *measurement) float64 { return m.cpu(m.process, m.framesPerSecond()) }},
@@ -180,13 +181,20 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// framesPerSecond and bytesPerSecond are what arrived. Each station counts and looks at
+// framesPerSecond and bytesPerSecond are what arrived, sentPerSecond what was sent. Each station counts and looks at
 // the clock at the same time, so it does not matter when it was asked.
 func (m *measurement) framesPerSecond() (sum float64) {
 	for i, c := range m.came {
 		if m.came[1-i].Sent > 0 { // else all that comes are answers
 			sum += rate(c.Frames, c.At)
 		}
+	}
+	return sum
+}
+
+func (m *measurement) sentPerSecond() (sum float64) {
+	for _, c := range m.came {
+		sum += rate(c.Sent, c.At)
 	}
 	return sum
 }
