@@ -49,18 +49,8 @@ func BenchmarkForward(b *testing.B) {
 	})
 	for _, n := range []int{8, 64} {
 		b.Run(fmt.Sprintf("flood/ports=%d", n), func(b *testing.B) {
-			br, ports := forwarding(b, 1000, benchVLANs, bridge.PortConfig{})
-			for i := benchPorts; i < n; i++ {
-				pc := bridge.PortConfig{Caps: bridge.Caps{TagAside: true}}
-				if _, err := br.AddPort(fmt.Sprintf("p%d", i), newSink(), pc); err != nil {
-					b.Fatal(err)
-				}
-			}
-			fs := unicastFrames(1000)
-			for i := range fs {
-				copy(fs[i].Data, frame.Broadcast[:])
-			}
-			benchReceive(b, ports[0].Input(), fs)
+			in, fs := flooding(b, n)
+			benchReceive(b, in, fs)
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n-1), "ns/port")
 		})
 	}
@@ -109,6 +99,22 @@ func BenchmarkForward(b *testing.B) {
 	})
 }
 
+// flooding is a bridge of n ports, and broadcasts that come in by the first.
+func flooding(b *testing.B, n int) (*bridge.Input, []frame.Frame) {
+	br, ports := forwarding(b, 1000, benchVLANs, bridge.PortConfig{})
+	for i := benchPorts; i < n; i++ {
+		pc := bridge.PortConfig{Caps: bridge.Caps{TagAside: true}}
+		if _, err := br.AddPort(fmt.Sprintf("p%d", i), newSink(), pc); err != nil {
+			b.Fatal(err)
+		}
+	}
+	fs := unicastFrames(1000)
+	for i := range fs {
+		copy(fs[i].Data, frame.Broadcast[:])
+	}
+	return ports[0].Input(), fs
+}
+
 // bursts makes each frame come n times in a row.
 func bursts(fs []frame.Frame, n int) []frame.Frame {
 	for i := range fs {
@@ -151,11 +157,7 @@ const batch = 64
 func BenchmarkBaseline(b *testing.B) {
 	for _, size := range benchSizes {
 		b.Run("macs="+size.name, func(b *testing.B) {
-			s := usualSwitch{table: map[[6]byte]usualEntry{}}
-			for i := range size.macs {
-				s.table[benchMAC(i)] = usualEntry{i % benchPorts, time.Now()}
-			}
-			fs, sum := unicastFrames(size.macs), 0
+			s, fs, sum := newUsualSwitch(size.macs), unicastFrames(size.macs), 0
 			b.ReportAllocs()
 			b.ResetTimer()
 			for i := range b.N {
@@ -174,6 +176,14 @@ type usualSwitch struct {
 type usualEntry struct {
 	port int
 	seen time.Time
+}
+
+func newUsualSwitch(macs int) *usualSwitch {
+	s := &usualSwitch{table: map[[6]byte]usualEntry{}}
+	for i := range macs {
+		s.table[benchMAC(i)] = usualEntry{i % benchPorts, time.Now()}
+	}
+	return s
 }
 
 func (s *usualSwitch) receive(port int, data []byte) (to int) {
@@ -196,28 +206,111 @@ var used int
 func BenchmarkFloor(b *testing.B) {
 	for _, size := range benchSizes {
 		b.Run("macs="+size.name, func(b *testing.B) {
-			t := newBareTable(size.macs)
-			for i := range size.macs {
-				t.put(benchMAC(i).Uint64(), uint64(i%benchPorts))
-			}
-			fs := unicastFrames(size.macs)
-			var out [benchPorts]int
+			t, fs := newBareTable(size.macs), unicastFrames(size.macs)
 			b.ResetTimer()
 			for i := range b.N {
-				d := fs[i%len(fs)].Data
-				src := t.get(frame.MAC(d[6:12]).Uint64())
-				dst := t.get(frame.MAC(d[:6]).Uint64())
-				out[dst&(benchPorts-1)] = i + int(src)
+				t.switchFrame(i, fs[i%len(fs)].Data)
 			}
-			used = out[0]
+			used = t.out[0]
 		})
 	}
+}
+
+// BenchmarkRatios holds the core against its yardsticks, and kinds of frames against one
+// another, by turns: of each the time of a frame, and the ratio to the first.
+//
+//	go test -run '^$' -bench BenchmarkRatios -benchtime 2000x .
+func BenchmarkRatios(b *testing.B) {
+	unicast := func(b *testing.B, name string, macs, run int) turn {
+		_, ports := forwarding(b, macs, benchVLANs, bridge.PortConfig{})
+		return carrying(name, ports[0].Input(), bursts(unicastFrames(macs), run))
+	}
+	for _, size := range benchSizes {
+		b.Run("unicast/macs="+size.name, func(b *testing.B) {
+			fs := unicastFrames(size.macs)
+			s, t := newUsualSwitch(size.macs), newBareTable(size.macs)
+			ours := unicast(b, "bridge", size.macs, 1)
+			byTurns(b, ours, eachOf("baseline", fs, func(_ int, data []byte) { used += s.receive(0, data) }), eachOf("floor", fs, t.switchFrame))
+			used += t.out[0]
+		})
+	}
+	b.Run("bursty/macs=100k", func(b *testing.B) {
+		byTurns(b, unicast(b, "random", 100_000, 1), unicast(b, "bursty", 100_000, 8))
+	})
+	for _, n := range []int{8, 64} {
+		b.Run(fmt.Sprintf("flood/ports=%d", n), func(b *testing.B) {
+			in, fs := flooding(b, n)
+			t := carrying("port", in, fs)
+			t.frames *= n - 1
+			byTurns(b, unicast(b, "unicast", 1000, 1), t)
+		})
+	}
+	b.Run("learn", benchLearning)
+}
+
+// eachOf is a turn that gives fn 512 of fs, one by one, and the next ones in its next turn.
+func eachOf(name string, fs []frame.Frame, fn func(i int, data []byte)) turn {
+	const n = 512
+	next := 0
+	return turn{name, n, func() {
+		for i := next; i < next+n; i++ {
+			fn(i, fs[i].Data)
+		}
+		if next += n; next+n > len(fs) {
+			next = 0
+		}
+	}}
+}
+
+// benchLearning is of 65,536 frames, all from new addresses, into an empty table each
+// time: of the bridge, of one at its limit, which evicts an address for each, and of the
+// usual switch.
+func benchLearning(b *testing.B) {
+	const n = 1 << 16
+	fs := make([]frame.Frame, n)
+	for i := range fs {
+		fs[i] = benchFrame(frame.MAC{1, 0x80, 0xc2, 0, 0, 0xe}, frame.MAC{}) // learned, and handed to nobody
+	}
+	var names int
+	fresh := func(do func()) func() {
+		return func() {
+			for i := range fs {
+				src := benchMAC(names)
+				copy(fs[i].Data[6:], src[:])
+				names++
+			}
+			do()
+		}
+	}
+	learning := func(name string, limit int, after func(*bridge.Bridge)) turn {
+		c := benchVLANs
+		c.FDBLimit = limit
+		br, ports := benchBridge(b, 8, c, bridge.PortConfig{})
+		in := ports[0].Input()
+		return turn{name, n, func() {
+			_ = in.Receive(fs)
+			after(br)
+		}}
+	}
+	empty := func(br *bridge.Bridge) { _, _ = br.FDB().Flush(bridge.FDBFlush{StateMask: bridge.NUDPermanent}) }
+	plain, evict := learning("learn", 1<<20, empty), learning("evict", 1<<15, func(*bridge.Bridge) {})
+	usual := turn{"baseline", n, func() {
+		s := newUsualSwitch(0)
+		for i := range fs {
+			used += s.receive(0, fs[i].Data)
+		}
+	}}
+	for _, t := range []*turn{&plain, &evict, &usual} {
+		t.do = fresh(t.do)
+	}
+	byTurns(b, plain, evict, usual)
 }
 
 // bareTable is open addressing, half full at most.
 type bareTable struct {
 	shift uint
 	slots []struct{ key, val uint64 }
+	out   [benchPorts]int
 }
 
 func newBareTable(n int) *bareTable {
@@ -226,7 +319,16 @@ func newBareTable(n int) *bareTable {
 		t.shift--
 	}
 	t.slots = make([]struct{ key, val uint64 }, 1<<(64-t.shift))
+	for i := range n {
+		t.put(benchMAC(i).Uint64(), uint64(i%benchPorts))
+	}
 	return t
+}
+
+func (t *bareTable) switchFrame(i int, data []byte) {
+	src := t.get(frame.MAC(data[6:12]).Uint64())
+	dst := t.get(frame.MAC(data[:6]).Uint64())
+	t.out[dst&(benchPorts-1)] = i + int(src)
 }
 
 func (t *bareTable) at(key uint64) *uint64 {

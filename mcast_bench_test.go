@@ -65,7 +65,9 @@ func carrying(name string, in *bridge.Input, fs []frame.Frame) turn {
 	next := 0
 	return turn{name, n, func() {
 		_ = in.Receive(fs[next : next+n])
-		next = (next + n) % len(fs)
+		if next += n; next+n > len(fs) {
+			next = 0
+		}
 	}}
 }
 
