@@ -191,7 +191,10 @@ func (p *linuxPort) start(noZeroCopy bool) error {
 		p.why = append(p.why, "no zero-copy: the driver has none, or another port of the group has none")
 	}
 	for _, q := range p.queues {
-		_, err := control(q.rawRecv, func(fd int) error { return p.socks.Put(uint32(q.index), uint32(fd)) })
+		_, err := control(q.rawRecv, func(fd int) error {
+			q.refill(uintptr(fd)) // what comes before anybody reads is to have room
+			return p.socks.Put(uint32(q.index), uint32(fd))
+		})
 		if err != nil {
 			return fmt.Errorf("hand frames to a socket: %w", err)
 		}
