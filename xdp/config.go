@@ -20,8 +20,8 @@ type Config struct {
 	ChunkSize int
 
 	// Ring is how many frames may wait in each direction of a queue, a power of two
-	// from 64 to 32768; 0 is 1024. A group takes 2*Ring+64 chunks for each queue of
-	// each of its interfaces, which are locked in memory: 4.3 MB a queue, unless
+	// from 64 to 32768; 0 is 2048. A group takes 2*Ring+64 chunks for each queue of
+	// each of its interfaces, which are locked in memory: 8.5 MB a queue, unless
 	// set otherwise.
 	Ring int
 
@@ -56,7 +56,7 @@ type PortConfig struct {
 
 const (
 	smallChunk, largeChunk = 2048, 4096
-	defaultRing            = 1024
+	defaultRing            = 2048
 	minRing, maxRing       = 64, 32768
 
 	// kernelRoom is what the kernel keeps in front of a frame (XDP_PACKET_HEADROOM).

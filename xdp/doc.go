@@ -33,18 +33,21 @@
 // tags are in the data.
 //
 // An AF_XDP socket knows no debts. A network card that has received a frame has
-// finished it. The kernel that sends on a veth or another interface without hardware
-// has not: it leaves checksums and segments to the receiver (its offloads), and a tag
+// finished it. The kernel that sends on a veth or another interface that is no device of
+// the machine's has not: it leaves checksums and segments to the receiver, and a tag
 // beside the frame. What becomes of these:
 //
-//   - Segments: in native mode the kernel has the sender of a veth cut them. In generic
-//     mode it does not, and frames that are not cut are lost, and counted by Port.Lost,
-//     unless they fit a chunk. The sender must not leave them uncut (ethtool -K eth0 tso
-//     off gso off).
-//   - Checksums that are not filled in: the sender has to fill them in (ethtool -K eth0 tx
-//     off).
-//   - A tag that the sender's VLAN device leaves beside the frame is lost, and the frame
-//     arrives untagged: the sender must not (ethtool -K eth0 txvlan off).
+//   - TCP and UDP checksums that are not filled in: ReadFrames recognises them by what
+//     stands in their place, and says that they are owed (frame.Frame.OweUnfilled), so
+//     that a bridge fills them in. Checksums within tunnels and those of SCTP are not
+//     recognised: their sender has to fill them in (ethtool -K eth0 tx off).
+//   - Segments: in native mode the kernel has the other end of a veth cut them. In generic
+//     mode it does not, and what is not cut is lost unless it fits a chunk, and counted by
+//     Port.Lost: its sender has to cut it (ethtool -K eth0 tso off gso off).
+//   - A tag that the sender's VLAN device leaves beside the frame is lost, and nothing
+//     tells: the frame arrives untagged. Such a sender must not (ethtool -K eth0 txvlan
+//     off). A network card is told to leave tags in the frames, by Open, and Close puts
+//     that back; Port.Warnings tells of one that does not obey.
 //
 // bridge.OpenRaw asks for none of this, and is as fast on such interfaces.
 package xdp

@@ -26,8 +26,11 @@ type linuxPort struct {
 	cfg      PortConfig
 	ctl      *bridge.RawSocket // hears what happens to the interface; no frames come to it
 	index    int
-	mtu      int // when opened
-	channels int // queues for frames that come in
+	mtu      int  // when opened
+	channels int  // queues for frames that come in
+	local    bool // the senders are in this machine, and may leave checksums to others
+	tool     *ethtool
+	untagged bool // the driver took tags out of frames, and does not now
 
 	at       Mode
 	zeroCopy bool
@@ -45,6 +48,10 @@ type linuxPort struct {
 	closed  atomic.Bool
 	counted atomic.Uint64 // lost by queues that were closed
 }
+
+// maxQueues is how many queues of an interface are served. A network card with more
+// hands the rest of its frames to the kernel.
+const maxQueues = 256
 
 // linkState is what has become of the interface.
 type linkState = int32
@@ -89,17 +96,28 @@ func (p *linuxPort) inNetns(fn func() error) error {
 	return ns.Do(fn)
 }
 
-// attach looks at the interface, and attaches the program, natively if that can be.
+// attach looks at the interface, and attaches the program.
 func (p *linuxPort) attach() error {
 	ifi, err := net.InterfaceByName(p.ctl.Name())
 	if err != nil {
 		return err
 	}
 	p.index = ifi.Index
-	p.channels = channels(ifi.Name)
+	if p.tool, err = openEthtool(); err != nil {
+		return err
+	}
+	p.channels = min(p.tool.channels(ifi.Name), maxQueues)
+	p.local = !p.tool.hardware(ifi.Name)
+	p.hints = p.look(ifi)
 	if err := p.load(); err != nil {
 		return err
 	}
+	p.leaveTags(ifi.Name)
+	return p.attachBest()
+}
+
+// attachBest attaches the program, natively if that can be.
+func (p *linuxPort) attachBest() error {
 	if p.cfg.Generic {
 		p.why = append(p.why, "generic mode: asked for")
 	} else {
@@ -308,6 +326,9 @@ func (p *linuxPort) close() (err error) {
 	if p.hook != nil {
 		err = p.hook.Close()
 	}
+	if p.untagged {
+		_ = p.tool.setFlags(p.ctl.Name(), flagRxVLAN, flagRxVLAN) // it is gone: nothing is to be put back
+	}
 	for _, q := range p.queues {
 		err = errors.Join(err, q.close())
 	}
@@ -317,42 +338,12 @@ func (p *linuxPort) close() (err error) {
 	if p.socks != nil {
 		err = errors.Join(err, p.socks.Close())
 	}
+	if p.tool != nil {
+		err = errors.Join(err, p.tool.close())
+	}
 	if p.ctl != nil {
 		err = errors.Join(err, p.ctl.Close())
 	}
 	p.watcher.Wait()
 	return err
-}
-
-// channels is how many queues an interface has for frames that come in (ethtool -l).
-func channels(name string) int {
-	const getChannels = 0x3c // ETHTOOL_GCHANNELS
-	v := struct {
-		cmd                                 uint32
-		maxRx, maxTx, maxOther, maxCombined uint32
-		rx, tx, other, combined             uint32
-	}{cmd: getChannels}
-	if ethtool(name, unsafe.Pointer(&v)) != nil {
-		return 1
-	}
-	return int(min(max(v.rx+v.combined, 1), 256))
-}
-
-// ethtool makes a request about an interface of the thread's network namespace.
-func ethtool(name string, request unsafe.Pointer) error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	r := struct {
-		name [unix.IFNAMSIZ]byte
-		data unsafe.Pointer
-		_    [16]byte
-	}{data: request}
-	copy(r.name[:len(r.name)-1], name)
-	if _, _, no := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&r))); no != 0 {
-		return no
-	}
-	return nil
 }

@@ -175,7 +175,11 @@ func (q *linuxQueue) take() {
 		q.mem.hold(c)
 		r.lent = append(r.lent, c)
 		end := d.Addr + uint64(d.Len)
-		r.fs[i] = frame.Frame{Data: q.mem.bytes[d.Addr:end:end]}
+		f := &r.fs[i]
+		*f = frame.Frame{Data: q.mem.bytes[d.Addr:end:end]}
+		if q.port.local && f.WellFormed() {
+			f.OweUnfilled()
+		}
 	}
 	r.rx.consume(n)
 	r.n = n

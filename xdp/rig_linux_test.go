@@ -2,6 +2,7 @@ package xdp_test
 
 import (
 	"context"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -98,5 +99,44 @@ func join(t testing.TB, b *bridge.Bridge, ports ...*xdp.Port) {
 		require.NoError(t, err)
 		_, err = b.AddPort(p.Name(), p, bridge.PortConfig{MTU: mtu, Caps: p.Caps(), Queues: p.Queues(), Lost: p.Lost})
 		require.NoError(t, err)
+	}
+}
+
+// joinRaw makes an interface a port of a bridge by a packet socket.
+func joinRaw(t testing.TB, b *bridge.Bridge, hub *netns.NS, name string) {
+	t.Helper()
+	r, err := bridge.OpenRaw(bridge.RawConfig{Name: name, Netns: hub.Path()})
+	require.NoError(t, err)
+	t.Cleanup(func() { r.Close() })
+	_, err = b.AddPort(name, r, bridge.PortConfig{Caps: r.Caps(), Lost: r.Lost})
+	require.NoError(t, err)
+}
+
+// dontLeaveSegments has a station cut what it sends, though it leaves its checksums.
+func (s *station) dontLeaveSegments(t testing.TB) {
+	t.Helper()
+	_, err := s.ns.Run("ethtool", "-K", "eth0", "tso", "off", "gso", "off")
+	require.NoError(t, err)
+}
+
+// bulk sends 20 MB of TCP to another station, and has as much sent back.
+func (s *station) bulk(t testing.TB, to *station) {
+	t.Helper()
+	for _, way := range [][]string{nil, {"-R"}} {
+		server := exec.Command("iperf3", "-s", "-1", "-B", to.addr)
+		require.NoError(t, to.ns.Start(server))
+		var out string
+		var err error
+		for range 100 { // until it listens
+			if out, err = s.ns.Run("iperf3", append([]string{"-c", to.addr, "-n", "20M"}, way...)...); err == nil {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if err != nil {
+			_ = server.Process.Kill()
+		}
+		_ = server.Wait() // the client's answer counts
+		require.NoError(t, err, out)
 	}
 }
