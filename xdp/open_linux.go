@@ -238,12 +238,12 @@ func (o *groupOpener) setUpRecv(q *linuxQueue, fd int) (err error) {
 		if o.copy {
 			at.Flags |= unix.XDP_COPY
 		}
-		err = unix.Bind(fd, at)
+		err = bindFree(fd, at)
 	} else {
 		at.Flags = unix.XDP_SHARED_UMEM
 		_, err = control(o.first.rawRecv, func(first int) error {
 			at.SharedUmemFD = uint32(first)
-			return unix.Bind(fd, at)
+			return bindFree(fd, at)
 		})
 	}
 	if err != nil {
@@ -251,6 +251,16 @@ func (o *groupOpener) setUpRecv(q *linuxQueue, fd int) (err error) {
 	}
 	q.port.zeroCopy = hasZeroCopy(fd)
 	return nil
+}
+
+// bindFree binds a socket to a queue. If the queue is taken it tries for two seconds:
+// the kernel frees it a while after the socket that it was bound to has been closed.
+func bindFree(fd int, at *unix.SockaddrXDP) error {
+	for end := time.Now().Add(2 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		if err := unix.Bind(fd, at); err != unix.EBUSY || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // setUpSend prepares the socket for writing, which shares what the one for reading,
