@@ -141,6 +141,7 @@ func (o *groupOpener) start() error {
 func (o *groupOpener) socketsOf(p *linuxPort) error {
 	for i := range p.channels {
 		q := &linuxQueue{port: p, mem: o.mem, index: i}
+		q.rings.users.Store(1) // close's
 		var err error
 		if q.recv, err = newSocket("receiving", unix.SOCK_NONBLOCK); err != nil {
 			return err
@@ -153,6 +154,7 @@ func (o *groupOpener) socketsOf(p *linuxPort) error {
 		if err := o.bindQueue(q); err != nil {
 			return err
 		}
+		q.rings.seal()
 	}
 	return nil
 }
@@ -223,13 +225,13 @@ func (o *groupOpener) setUpRecv(q *linuxQueue, fd int) (err error) {
 	if err != nil {
 		return err
 	}
-	if r.fill, err = mapRing[uint64](o.mem, fd, off.Fr, unix.XDP_UMEM_PGOFF_FILL_RING, n); err != nil {
+	if r.fill, err = mapRing[uint64](&q.rings, fd, off.Fr, unix.XDP_UMEM_PGOFF_FILL_RING, n); err != nil {
 		return err
 	}
-	if q.writing.done, err = mapRing[uint64](o.mem, fd, off.Cr, unix.XDP_UMEM_PGOFF_COMPLETION_RING, n); err != nil {
+	if q.writing.done, err = mapRing[uint64](&q.rings, fd, off.Cr, unix.XDP_UMEM_PGOFF_COMPLETION_RING, n); err != nil {
 		return err
 	}
-	if r.rx, err = mapRing[unix.XDPDesc](o.mem, fd, off.Rx, unix.XDP_PGOFF_RX_RING, n); err != nil {
+	if r.rx, err = mapRing[unix.XDPDesc](&q.rings, fd, off.Rx, unix.XDP_PGOFF_RX_RING, n); err != nil {
 		return err
 	}
 	at := &unix.SockaddrXDP{Ifindex: uint32(q.port.index), QueueID: uint32(q.index)}
@@ -275,7 +277,7 @@ func (o *groupOpener) setUpSend(q *linuxQueue, fd, recv int) error {
 	if err != nil {
 		return err
 	}
-	if q.writing.tx, err = mapRing[unix.XDPDesc](o.mem, fd, off.Tx, unix.XDP_PGOFF_TX_RING, o.cfg.Ring); err != nil {
+	if q.writing.tx, err = mapRing[unix.XDPDesc](&q.rings, fd, off.Tx, unix.XDP_PGOFF_TX_RING, o.cfg.Ring); err != nil {
 		return err
 	}
 	err = unix.Bind(fd, &unix.SockaddrXDP{

@@ -46,7 +46,6 @@ type linuxPort struct {
 	done    chan struct{}
 	watcher sync.WaitGroup
 	closed  atomic.Bool
-	counted atomic.Uint64 // lost by queues that were closed
 }
 
 // maxQueues is how many queues of an interface are served. A network card with more
@@ -297,24 +296,27 @@ func (p *linuxPort) mode() (m Mode, zeroCopy bool, why string) {
 }
 
 // lost asks the kernel what it has dropped.
-func (p *linuxPort) lost() uint64 {
-	n := p.counted.Load()
+func (p *linuxPort) lost() (n uint64) {
 	for _, q := range p.queues {
-		n += q.dropped()
+		if k, open := q.dropped(); open {
+			n += k
+		} else {
+			n += q.lost.Load()
+		}
 	}
 	return n
 }
 
-// dropped is what the kernel has dropped at a queue that is open.
-func (q *linuxQueue) dropped() (n uint64) {
-	_, _ = control(q.rawRecv, func(fd int) error { // closed: it was counted
+// dropped is what the kernel has dropped at a queue, if that is open.
+func (q *linuxQueue) dropped() (n uint64, open bool) {
+	_, err := control(q.rawRecv, func(fd int) error {
 		var s unix.XDPStatistics
 		if getsockopt(fd, unix.XDP_STATISTICS, unsafe.Pointer(&s), unsafe.Sizeof(s)) == 0 {
 			n = s.Rx_dropped + s.Rx_ring_full
 		}
 		return nil
 	})
-	return n
+	return n, err == nil
 }
 
 // close takes the program off, and ends the queues.
@@ -324,6 +326,7 @@ func (p *linuxPort) close() (err error) {
 	}
 	close(p.done)
 	if p.hook != nil {
+		_ = p.hook.Detach() // at once, which Close is not on each kernel; it is gone: so is the program
 		err = p.hook.Close()
 	}
 	if p.untagged {

@@ -39,6 +39,11 @@ type linuxQueue struct {
 	recv, send       *os.File
 	rawRecv, rawSend syscall.RawConn
 	closed           atomic.Bool
+	lost             atomic.Uint64 // once closed
+
+	// rings are mapped until the queue is closed, and neither reads nor writes: their
+	// mappings keep the kernel's sockets, which are to be gone then.
+	rings mapping
 
 	reading struct { // the one reader's
 		fn    func(fd uintptr) bool
@@ -84,6 +89,9 @@ func (q *linuxQueue) read(fs []frame.Frame) (int, error) {
 		return 0, nil
 	}
 	q.endLoan()
+	if !q.rings.enter() {
+		return 0, q.endReading()
+	}
 	r.fs, r.n, r.err = fs, 0, nil
 	var err error
 	for {
@@ -98,15 +106,21 @@ func (q *linuxQueue) read(fs []frame.Frame) (int, error) {
 		_ = q.recv.SetReadDeadline(time.Time{})
 	}
 	r.fs = nil
+	q.rings.leave()
 	switch {
 	case q.closed.Load() && r.n == 0:
-		r.ended = true
-		q.mem.leave()
-		return 0, net.ErrClosed
+		return 0, q.endReading()
 	case err == nil:
 		err = r.err
 	}
 	return r.n, err
+}
+
+// endReading answers for a queue that is closed, from now on.
+func (q *linuxQueue) endReading() error {
+	q.reading.ended = true
+	q.mem.leave()
+	return net.ErrClosed
 }
 
 // endLoan takes back the chunks that the reader was lent, but for those that are on
@@ -189,10 +203,10 @@ func (q *linuxQueue) write(fs []frame.Frame) (int, error) {
 	if len(fs) == 0 {
 		return 0, nil
 	}
-	if q.closed.Load() || !q.mem.enter() {
+	if !q.enter() {
 		return 0, net.ErrClosed
 	}
-	defer q.mem.leave()
+	defer q.leave()
 	w := &q.writing
 	w.fs, w.n, w.err = fs, 0, nil
 	err := q.rawSend.Write(w.fn)
@@ -204,6 +218,23 @@ func (q *linuxQueue) write(fs []frame.Frame) (int, error) {
 		err = w.err
 	}
 	return w.n, err
+}
+
+// enter keeps mapped what a writer needs until leave; false: the queue is closed.
+func (q *linuxQueue) enter() bool {
+	if q.closed.Load() || !q.mem.enter() {
+		return false
+	}
+	if !q.rings.enter() {
+		q.mem.leave()
+		return false
+	}
+	return true
+}
+
+func (q *linuxQueue) leave() {
+	q.rings.leave()
+	q.mem.leave()
 }
 
 // sendAll writes until the caller's frames are sent or one is not taken. It never
@@ -315,10 +346,10 @@ func (q *linuxQueue) kick(fd uintptr) error {
 
 // kickLate runs on the timer's goroutine.
 func (q *linuxQueue) kickLate() {
-	if q.closed.Load() || !q.mem.enter() {
+	if !q.enter() {
 		return
 	}
-	defer q.mem.leave()
+	defer q.leave()
 	again := lateKick
 	if q.port.fault() != nil {
 		again *= 100 // it is down: what is left goes out when it is up
@@ -341,5 +372,9 @@ func (q *linuxQueue) close() error {
 		return nil
 	}
 	q.writing.late.Stop()
-	return errors.Join(q.recv.Close(), q.send.Close())
+	n, _ := q.dropped()
+	q.lost.Store(n)
+	err := errors.Join(q.recv.Close(), q.send.Close())
+	q.rings.leave()
+	return err
 }

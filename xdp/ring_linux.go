@@ -18,13 +18,12 @@ type ring[T uint64 | unix.XDPDesc] struct {
 }
 
 // mapRing maps a ring of a socket, of so many entries, a power of two.
-func mapRing[T uint64 | unix.XDPDesc](m *umem, fd int, off unix.XDPRingOffset, page int64, entries int) (r ring[T], err error) {
+func mapRing[T uint64 | unix.XDPDesc](m *mapping, fd int, off unix.XDPRingOffset, page int64, entries int) (r ring[T], err error) {
 	var entry T
-	b, err := unix.Mmap(fd, page, int(off.Desc)+entries*int(unsafe.Sizeof(entry)), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
+	b, err := m.add(fd, page, int(off.Desc)+entries*int(unsafe.Sizeof(entry)), unix.MAP_SHARED)
 	if err != nil {
 		return r, fmt.Errorf("map a ring: %w", err)
 	}
-	m.maps = append(m.maps, b)
 	counter := func(at uint64) *atomic.Uint32 { return (*atomic.Uint32)(unsafe.Pointer(&b[at])) }
 	r.produced, r.consumed, r.flags = counter(off.Producer), counter(off.Consumer), counter(off.Flags)
 	r.at = unsafe.Slice((*T)(unsafe.Pointer(&b[off.Desc])), entries)

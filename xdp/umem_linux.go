@@ -3,8 +3,6 @@ package xdp
 import (
 	"fmt"
 	"os"
-	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -24,75 +22,31 @@ import (
 // holders counts them, and whoever is the last puts it to use again. How many each
 // side may hold is bounded, and there are as many chunks as all of them together may
 // hold: nobody waits for a chunk that another has.
+//
+// It stays mapped until each reading side has answered net.ErrClosed, and nobody
+// writes.
 type umem struct {
+	mapping
 	bytes   []byte
 	shift   uint           // a chunk has 1<<shift bytes
 	holders []atomic.Int32 // of each chunk that is lent or on its way out
 
 	mu   sync.Mutex
 	free []uint32 // guarded by mu; never longer than its capacity
-
-	// users are who may touch what is mapped: the reading sides until they have
-	// answered net.ErrClosed, and who writes at the moment. The last unmaps it.
-	users   atomic.Int64
-	maps    [][]byte
-	unmap   runtime.Cleanup
-	cleanup bool
 }
 
 // newUMEM maps so many chunks, all free, for so many reading sides.
 func newUMEM(chunks int, shift uint, readers int) (*umem, error) {
-	b, err := unix.Mmap(-1, 0, chunks<<shift, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
-	if err != nil {
+	m := &umem{shift: shift, holders: make([]atomic.Int32, chunks), free: make([]uint32, chunks)}
+	var err error
+	if m.bytes, err = m.add(-1, 0, chunks<<shift, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS); err != nil {
 		return nil, fmt.Errorf("map %d bytes for frames: %w", chunks<<shift, os.NewSyscallError("mmap", err))
 	}
-	m := &umem{bytes: b, shift: shift, holders: make([]atomic.Int32, chunks), free: make([]uint32, chunks), maps: [][]byte{b}}
 	for i := range m.free {
 		m.free[i] = uint32(chunks - 1 - i) // the first is used first
 	}
 	m.users.Store(int64(readers))
 	return m, nil
-}
-
-// seal is called when all is mapped: what nobody can reach any more is unmapped.
-func (m *umem) seal() {
-	m.unmap, m.cleanup = runtime.AddCleanup(m, unmapAll, slices.Clone(m.maps)), true
-}
-
-func unmapAll(maps [][]byte) {
-	for _, b := range maps {
-		_ = unix.Munmap(b) // what was mapped can be unmapped
-	}
-}
-
-// enter keeps mapped what is mapped until leave; false: it is not any more.
-func (m *umem) enter() bool {
-	for {
-		n := m.users.Load()
-		if n <= 0 {
-			return false
-		}
-		if m.users.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
-
-func (m *umem) leave() {
-	if m.users.Add(-1) != 0 {
-		return
-	}
-	m.release()
-}
-
-// release unmaps at once.
-func (m *umem) release() {
-	m.users.Store(0)
-	if m.cleanup {
-		m.unmap.Stop()
-	}
-	unmapAll(m.maps)
-	m.maps = nil
 }
 
 // chunk is the memory of a chunk.
