@@ -77,14 +77,6 @@ func each[T uint64 | unix.XDPDesc](r *ring[T], from, to uint32) (all []T) {
 	return all
 }
 
-// Free is how many chunks of a group nobody has, and All how many there are.
-func Free(g *Group) (free, all int) {
-	mem := g.ports[0].dev.(*linuxPort).mem
-	mem.mu.Lock()
-	defer mem.mu.Unlock()
-	return len(mem.free), len(mem.holders)
-}
-
 // Unmapped reports that a group's memory has been given back.
 func Unmapped(g *Group) bool { return g.ports[0].dev.(*linuxPort).mem.users.Load() == 0 }
 
@@ -97,3 +89,9 @@ func Lends(g *Group, data []byte) bool {
 	}
 	return ok
 }
+
+// TakeForUp has a port, whose interface is down, not know of it until it is up.
+func TakeForUp(p *Port) { p.dev.(*linuxPort).state.Store(isUp) }
+
+// Explain is what Open says of an error of the kernel's when it attaches a program.
+func Explain(err error, mtu int) (why string, final error) { return attachFault(err, mtu) }
