@@ -7,9 +7,10 @@ import (
 
 	"github.com/ddfb540f/bridge"
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/xdp"
 )
 
-// cable is what a TAP and a raw socket have in common.
+// cable is what a TAP, a raw socket and an XDP port have in common.
 type cable interface {
 	bridge.FrameIO
 	Queues() []bridge.FrameIO // behind the first
@@ -26,6 +27,7 @@ type cable interface {
 var (
 	_ cable = (*bridge.TAP)(nil)
 	_ cable = (*bridge.RawSocket)(nil)
+	_ cable = (*xdp.Port)(nil)
 )
 
 // device is what can change about an interface while it is in use.
@@ -104,7 +106,7 @@ func (s *rawSource) open(o *portOptions) (plug, error) {
 	return newInterfacePlug(raw, true)
 }
 
-// interfacePlug is the cable of a TAP or of a raw socket. While the bridge is served
+// interfacePlug is the cable of a TAP, of a raw socket or of an XDP port. While the bridge is served
 // dev and unseen belong to the follower.
 type interfacePlug struct {
 	cable
@@ -140,12 +142,15 @@ func (p *interfacePlug) config() bridge.PortConfig {
 // remarks warns of what is likely to be a mistake about an interface that gobr did
 // not make.
 func (p *interfacePlug) remarks() (all []string) {
-	raw, ok := p.cable.(*bridge.RawSocket)
+	there, ok := p.cable.(interface{ Warnings() []string })
 	if !ok {
 		return nil
 	}
-	name := raw.Name()
-	for _, w := range raw.Warnings() {
+	name := p.Name()
+	if x, ok := p.cable.(*xdp.Port); ok {
+		all = append(all, xdpRemark(x))
+	}
+	for _, w := range there.Warnings() {
 		all = append(all, "warning: "+w)
 	}
 	switch {

@@ -131,7 +131,7 @@ func (p *parser) define() {
 		o.cfg.VLANProtocol, err = parseProtocol(text)
 		return err
 	})
-	for name, parse := range map[string]func(string) (portSource, error){"tap": parseTAP, "raw": parseRaw, "qemu": parseQEMU} {
+	for name, parse := range map[string]func(string) (portSource, error){"tap": parseTAP, "raw": parseRaw, "qemu": parseQEMU, "xdp": parseXDP} {
 		fs.Func(name, "", func(text string) error {
 			source, err := parse(text)
 			o.ports = append(o.ports, portSpec{source: source})

@@ -36,14 +36,16 @@ const (
 	forTAP portKind = 1 << iota
 	forRaw
 	forQEMU
+	forXDP
 	forHost
 
-	forPort = forTAP | forRaw | forQEMU
+	forPort = forTAP | forRaw | forQEMU | forXDP
 	hasMTU  = forTAP | forQEMU // that gobr sets: it is nobody else's
 )
 
 var kindNames = map[portKind]string{
-	forTAP: "a TAP", forRaw: "an interface named with --raw", forQEMU: "a cable named with --qemu", forHost: "the host",
+	forTAP: "a TAP", forRaw: "an interface named with --raw", forQEMU: "a cable named with --qemu",
+	forXDP: "an interface named with --xdp", forHost: "the host",
 }
 
 // portOption is an option of --port.

@@ -18,6 +18,11 @@ Ports, each named once:
                        Beside a host in the same namespace, sysctl
                        net.ipv4.conf.NAME.arp_ignore=1 keeps the machine from
                        answering ARP for it by the wrong interface
+  --xdp NAME[@NETNS][,generic][,ring=N]
+                       the same past the kernel's stack, by AF_XDP, for network cards:
+                       nobody else sees what comes in there. generic: behind the driver,
+                       though it could do it itself. N frames may wait each way in a
+                       queue, a power of two from 64 to 32768 (2048)
   --qemu NAME=ADDRESS[,OPTION...]
                        a port of that name: a socket that QEMU, passt, vfkit and
                        their kin take for a network cable, with no TAP and no
@@ -130,7 +135,7 @@ with effect while --mcast-snooping is on:
   fastleave=B mcast_fast_leave=B mcast_router=0..3 mcast_to_unicast=B
   mcast_max_groups=N mcast_eht_hosts_limit=N
 and gobr's own:
-  up=B         bring the interface up (--raw: off, else: on)
+  up=B         bring the interface up (--raw and --xdp: off, else: on)
   mtu=BYTES    with --tap and --qemu, in place of --mtu
   queues=N     with --tap and --raw: that share the port's frames by flow, 1 to 256
                (1)

@@ -48,7 +48,10 @@ var testRooms = []string{"internal/leaktest", "internal/deps", "internal/netns/n
 
 // outside is what a room may import from other modules, beside unix in
 // *_linux.go files.
-var outside = map[string][]string{"capture": {"github.com/google/gopacket"}}
+var outside = map[string][]string{
+	"capture": {"github.com/google/gopacket"},
+	"xdp":     {"github.com/cilium/ebpf"},
+}
 
 // outsideInTests is what any test may import from other modules.
 var outsideInTests = []string{
@@ -228,6 +231,8 @@ func TestRulesRefuse(t *testing.T) {
 		{file: "bridge.go", path: "github.com/stretchr/testify/require"},
 		{file: "bridge_test.go", path: "github.com/stretchr/testify/require", test: true, ok: true},
 		{file: "bridge.go", path: "github.com/google/gopacket"},
+		{file: "bridge_linux.go", path: "github.com/cilium/ebpf"},
+		{file: "xdp/port_linux.go", path: "github.com/cilium/ebpf/asm", ok: true},
 		{file: "capture/print.go", path: "github.com/google/gopacket/layers", ok: true},
 		{file: "bridge_test.go", path: "github.com/other/module", test: true},
 	}
