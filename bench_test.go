@@ -29,10 +29,13 @@ func (s *sink) Close() error { return nil }
 const benchPorts = 8
 
 // benchBridge is a bridge of eight ports that knows macs addresses, spread over
-// them evenly: address i is behind port i modulo 8.
+// them evenly: address i is behind port i modulo 8. Twice as many have room, if c does not
+// say otherwise.
 func benchBridge(tb testing.TB, macs int, c bridge.Config, pc bridge.PortConfig) (*bridge.Bridge, []*bridge.Port) {
 	tb.Helper()
-	c.FDBLimit = 2 * macs
+	if c.FDBLimit == 0 {
+		c.FDBLimit = 2 * macs
+	}
 	b, err := bridge.New(c)
 	if err != nil {
 		tb.Fatal(err)

@@ -16,12 +16,3 @@ func SeeOutgoing(r *RawSocket) error {
 	}
 	return nil
 }
-
-// RefuseSlot has the kernel answer EINVAL for the frame that would fill a slot, and
-// let go of it, as it does when it has no words for what a frame owes; undo ends it.
-func RefuseSlot(r *RawSocket, slot int) (undo func()) {
-	iov := &r.dev.(*linuxRaw).qs[0].reading.iov[slot]
-	was := *iov
-	iov.SetLen(virtioLen - 1)
-	return func() { *iov = was }
-}

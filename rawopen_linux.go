@@ -67,9 +67,10 @@ func (t *linuxRaw) open(cfg *RawConfig) error {
 		}
 	}
 	if !cfg.NoPromisc {
-		// The kernel undoes it when the socket is closed.
+		// Of the socket that writes: the kernel undoes it when that is closed, and
+		// keeps the one that reads as long as its ring is mapped.
 		m := unix.PacketMreq{Ifindex: int32(bound.Ifindex), Type: unix.PACKET_MR_PROMISC}
-		err := t.qs[0].onRecv(func(fd int) error {
+		err := t.qs[0].onSend(func(fd int) error {
 			return unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &m)
 		})
 		if err != nil {
@@ -126,19 +127,17 @@ var noFrames = unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0}
 
 // configure sets what has to be so before frames come.
 func (q *linuxRawQueue) configure(cfg *RawConfig) error {
+	if err := q.keepOut(); err != nil {
+		return fmt.Errorf("keep frames out: %w", err)
+	}
 	err := q.onRecv(func(fd int) error {
-		filter := noFrames
-		prog := unix.SockFprog{Len: 1, Filter: &filter}
-		if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &prog); err != nil {
-			return fmt.Errorf("keep frames out: %w", err)
-		}
-		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
-			return fmt.Errorf("ask for VLAN tags: %w", err)
-		}
 		// Linux 4.20 has it. Before, and where a kernel does not do what it
 		// says, the frames themselves tell.
 		q.reading.ownToo = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1) != nil
-		return rawOptions(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, cfg.RcvBuf)
+		if err := rawOptions(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, cfg.RcvBuf); err != nil {
+			return err
+		}
+		return q.reading.ring.open(fd, cfg.RcvBuf) // the header has been chosen
 	})
 	if err != nil {
 		return err
@@ -250,6 +249,15 @@ func (t *linuxRaw) shareError(err error) error {
 		return &hintedErrno{unix.ENETDOWN, "this kernel shares frames among queues only if the interface is up: set Up"}
 	}
 	return fmt.Errorf("share frames among %d queues: %w", len(t.qs), err)
+}
+
+// keepOut has a filter let nothing in.
+func (q *linuxRawQueue) keepOut() error {
+	filter := noFrames
+	prog := unix.SockFprog{Len: 1, Filter: &filter}
+	return q.onRecv(func(fd int) error {
+		return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &prog)
+	})
 }
 
 // letIn takes the filter away.

@@ -34,10 +34,17 @@ type RawConfig struct {
 	Up bool
 
 	// RcvBuf and SndBuf are the bytes that the kernel keeps in each queue for
-	// ReadFrames, and of frames under way to the device; 0 is 4 MiB. As for any
-	// socket the kernel allows twice as much, its own records included, which
-	// for short frames outweigh the bytes. Without CAP_NET_ADMIN it allows no
-	// more than the sysctls net.core.rmem_max and wmem_max.
+	// ReadFrames, and of frames under way to the device; 0 is 4 MiB.
+	//
+	// RcvBuf is the size of a ring, in blocks of 64 KiB, whose memory is taken when
+	// the socket is opened: 39 frames of up to 1588 bytes a block, 2496 in all for 0.
+	// Of a longer frame the ring has the beginning, and as much memory again is for
+	// the whole.
+	//
+	// As for any socket the kernel allows twice as much for frames under way, and for
+	// long ones, its own records included, which for short frames outweigh the bytes.
+	// Without CAP_NET_ADMIN it allows no more than the sysctls net.core.wmem_max and
+	// rmem_max there.
 	RcvBuf, SndBuf int
 
 	// Queues is how many queues share the frames that come in, 0 or 1 to 256;
@@ -178,12 +185,13 @@ func rawRefusal(f *frame.Frame) error {
 }
 
 // ReadFrames waits until a frame comes in at the interface and takes what there
-// is, with a system call for six frames: as many as fs has room for (78 of
-// 1514 bytes), until a longer one than 2048 bytes is among six. Frame.Tag is the
+// is, out of a ring in memory that is shared with the kernel: as many as fs has room
+// for, but no more than half of the ring, nor than six that are longer than 1588 bytes,
+// which cost a system call for those that follow one another. Frame.Tag is the
 // outer tag, of TPID 0x8100 or 0x88a8, Frame.Owed what the sender or the device left
-// to do. Frames that cannot be given are counted by Lost. The error matches ENETDOWN while the
-// interface is down, at once on each call; net.ErrClosed after Close; and ENODEV
-// once the interface is deleted, or in another network namespace.
+// to do. Frames that cannot be given are counted by Lost. The error matches ENETDOWN
+// while the interface is down, at once on each call; net.ErrClosed after Close; and
+// ENODEV once the interface is deleted, or in another network namespace.
 func (r *RawSocket) ReadFrames(fs []frame.Frame) (n int, err error) { return r.first.ReadFrames(fs) }
 
 // WriteFrames sends fs by the interface, through its queueing discipline, with a
@@ -201,7 +209,8 @@ func (r *RawSocket) WriteFrames(fs []frame.Frame) (n int, err error) { return r.
 // Close ends the socket and all its queues: the interface is no longer
 // promiscuous on its behalf, and down if RawConfig.Up brought it up and it is up
 // still (where that cannot be done the error says so). A ReadFrames that waits
-// answers at once. A second Close does nothing.
+// answers at once. A ring of which frames are lent goes with the next ReadFrames. A
+// second Close does nothing.
 func (r *RawSocket) Close() error { return rawError("close", r.dev.name(), r.dev.close()) }
 
 // Queues are the queues behind the first, for PortConfig.Queues. Closing one has
@@ -251,9 +260,10 @@ func (r *RawSocket) Speed() (mbps int, full bool, err error) {
 }
 
 // Lost is how many frames came in at the interface and could not be given by
-// ReadFrames, for PortConfig.Lost: nobody read them in time, so that RcvBuf was
-// full; they are longer than MaxRawFrame; or they owe a segmentation that a
-// virtio_net_hdr has no words for, such as SCTP's and, before Linux 6.2, UDP's.
+// ReadFrames, for PortConfig.Lost: nobody read them in time, so that RcvBuf was full
+// (those that ReadFrames gave last take room too); they are longer than MaxRawFrame;
+// or they owe a segmentation that a virtio_net_hdr has no words for, such as SCTP's
+// and, before Linux 6.2, UDP's.
 func (r *RawSocket) Lost() uint64 { return r.dev.lost() }
 
 // Warnings says what stood in the way of a bridge port when the interface was

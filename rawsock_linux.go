@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -15,23 +16,18 @@ import (
 )
 
 const (
-	// rawSlots is how many frames one system call reads. Each has room for the
-	// longest, since the kernel does not tell a length before it has cut a frame.
-	rawSlots = 6
+	// rawLongs is how many frames longer than a slot of the ring are given at a time,
+	// and read by one system call. Each has room for the longest, since the kernel does
+	// not tell a length before it has cut a frame.
+	rawLongs = 6
 
-	// rawShort is the longest frame that is moved together with others, so that
-	// its slot can be read to again: a copy costs less than a batch of six, whose
-	// segments can hardly be joined. rawPack is the room for that.
-	rawShort = 2048
-	rawPack  = 112 << 10
-
-	// rawHead is where the frame begins in its slot, on a cache line; the header
+	// rawHead is where the frame begins in its room, on a cache line; the header
 	// that says what it owes ends there.
 	rawHead = 64
 
-	// rawSlot is a slot's length. A longer frame is cut by the kernel, which
+	// rawRoom is the room for a frame. A longer one is cut by the kernel, which
 	// says so.
-	rawSlot = (rawHead + MaxRawFrame + 63) &^ 63
+	rawRoom = (rawHead + MaxRawFrame + 63) &^ 63
 
 	// rawBatch is how many frames one system call sends.
 	rawBatch = 64
@@ -41,10 +37,10 @@ const (
 	rawFront = virtioLen + 12 + frame.TagLen
 )
 
-const _ = uint(512<<10 - rawSlots*rawSlot - rawPack) // else this does not build
+const _ = uint(512<<10 - rawLongs*rawRoom) // else this does not build
 
 // linuxRawQueue is a queue of a raw socket. It has two sockets. The one for
-// reading is watched by the runtime's poller. The one for writing has no protocol,
+// reading has a ring, and is watched by the runtime's poller. The one for writing has no protocol,
 // so that the kernel hands it no frame and none of the errors that a reader has to
 // know of, and it is not polled, so that a frame that has been sent wakes nobody.
 //
@@ -58,19 +54,20 @@ type linuxRawQueue struct {
 	lost             atomic.Uint64
 
 	reading struct { // the one reader's
+		mu     sync.Mutex // held while it reads; close waits for that before it looks whether anything is lent
 		fn     func(fd uintptr) bool
-		slab   []byte
-		msgs   [rawSlots]unix.Mmsghdr
-		iov    [rawSlots]unix.Iovec
-		ctl    [rawSlots]rawControl
-		from   [rawSlots]unix.RawSockaddrLinklayer // filled in if ownToo
-		ownToo bool                                // the kernel also gives what the host sends
-		unsure bool                                // the interface may be down, or gone
+		ring   rawRing
+		slab   []byte // for frames that are longer than a slot
+		msgs   [rawLongs]unix.Mmsghdr
+		iov    [rawLongs]unix.Iovec
+		longs  int  // rooms in slab that the caller was given, or that were filled for it
+		ownToo bool // the kernel also gives what the host sends
+		unsure bool // the interface may be down, or gone
 		fs     []frame.Frame
 		n      int
-		lent   int // slots that the caller was given, or that were filled for it
-		packed int // bytes of the room behind the slots that were used
 		err    error
+		no     int32  // where the kernel puts the socket's error number
+		noLen  uint32 // and how long it is
 	}
 	writing struct { // the one writer's
 		fn    func(fd uintptr) bool
@@ -83,26 +80,18 @@ type linuxRawQueue struct {
 	}
 }
 
-// rawControl is what the kernel tells beside a frame (PACKET_AUXDATA): the tag
-// that it took out.
-type rawControl struct {
-	hdr unix.Cmsghdr
-	aux unix.TpacketAuxdata
-}
-
 // newLinuxRawQueue takes over the two descriptors; that for reading does not
-// block. ownToo: frames that the host sends come along, and are passed over.
+// block, and has no ring yet.
 func newLinuxRawQueue(recv, send int) (*linuxRawQueue, error) {
 	q := &linuxRawQueue{recv: os.NewFile(uintptr(recv), "packet socket"), send: os.NewFile(uintptr(send), "packet socket")}
 	r, w := &q.reading, &q.writing
 	r.fn, w.fn = q.drain, q.sendAll
-	r.slab, r.unsure = make([]byte, rawSlots*rawSlot+rawPack), true
+	r.slab, r.unsure = make([]byte, rawLongs*rawRoom), true
 	for i := range r.msgs {
-		r.iov[i].Base = &r.slab[i*rawSlot+rawHead-virtioLen]
-		r.iov[i].SetLen(rawSlot - (rawHead - virtioLen))
-		h := &r.msgs[i].Hdr
-		h.Iov, h.Control = &r.iov[i], (*byte)(unsafe.Pointer(&r.ctl[i]))
-		h.SetIovlen(1)
+		r.iov[i].Base = &r.slab[i*rawRoom+rawHead-virtioLen]
+		r.iov[i].SetLen(rawRoom - (rawHead - virtioLen))
+		r.msgs[i].Hdr.Iov = &r.iov[i]
+		r.msgs[i].Hdr.SetIovlen(1)
 	}
 	for i := range w.msgs {
 		w.msgs[i].Hdr.Iov = &w.iov[2*i]
@@ -118,7 +107,8 @@ func newLinuxRawQueue(recv, send int) (*linuxRawQueue, error) {
 		err = q.recv.SetDeadline(time.Time{})
 	}
 	if err != nil {
-		q.close()
+		q.recv.Close()
+		q.send.Close()
 		return nil, err
 	}
 	return q, nil
@@ -129,15 +119,15 @@ func (q *linuxRawQueue) read(fs []frame.Frame) (int, error) {
 		return 0, nil
 	}
 	r := &q.reading
-	for i := range r.lent {
-		spoilLent(r.slab[i*rawSlot+rawHead:][:max(int(r.msgs[i].Len)-virtioLen, 0)])
-	}
-	spoilLent(r.slab[rawSlots*rawSlot:][:r.packed])
-	r.fs, r.n, r.lent, r.packed, r.err = fs, 0, 0, 0, nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q.endLoan()
+	r.fs, r.n, r.err = fs, 0, nil
 	err := q.rawRecv.Read(r.fn)
 	r.fs = nil
 	switch {
 	case q.closed.Load() && r.n == 0:
+		r.ring.unmap()
 		return 0, net.ErrClosed
 	case err == nil:
 		err = r.err
@@ -145,124 +135,136 @@ func (q *linuxRawQueue) read(fs []frame.Frame) (int, error) {
 	return r.n, err
 }
 
+// endLoan takes the memory back that the last read lent.
+func (q *linuxRawQueue) endLoan() {
+	r := &q.reading
+	for i := range r.longs {
+		spoilLent(r.slab[i*rawRoom+rawHead:][:max(int(r.msgs[i].Len)-virtioLen, 0)])
+	}
+	r.longs = 0
+	r.ring.giveBack()
+}
+
 // drain takes the frames that are there. It answers false, and so is called again
 // when there is something, if there are none and the interface is up.
 func (q *linuxRawQueue) drain(fd uintptr) bool {
 	r := &q.reading
 	for !q.closed.Load() {
-		want := min(len(r.fs)-r.n, rawSlots)
-		n, no := q.receive(fd, want)
-		switch no {
+		if q.take(fd); r.n > 0 {
+			return true
+		}
+		if r.ring.lent > 0 {
+			q.endLoan() // none of these could be given, and there may be more behind them
+			continue
+		}
+		switch no := q.socketError(fd); no {
 		case 0:
-			before := r.n
-			if q.take(n); n == want && q.pack(before) {
-				continue // there may be more, and room for it
-			}
-			if r.n > 0 {
-				return true
-			}
-		case unix.EINTR:
-		case unix.EAGAIN:
-			if !r.unsure || r.n > 0 {
-				return r.n > 0
-			}
-			// What happens to the interface from here on, the kernel says.
-			if r.err = rawState(fd); r.err != nil {
-				return true
-			}
-			r.unsure = false
-			return false
 		case unix.ENETDOWN:
-			r.unsure = true // it was down, but frames may wait, and it may be up again
-		case unix.EINVAL:
-			// The kernel has no words for what one frame owes, and has let go
-			// of it (virtio_net_hdr_from_skb). Behind others it says so now.
-			q.lost.Add(1)
+			r.unsure = true // it was down, but may be up again
 		default:
 			r.err = &hintedErrno{no: no}
 			return true
 		}
+		if !r.unsure {
+			return false
+		}
+		// What happens to the interface from here on, the kernel says.
+		if r.err = rawState(fd); r.err != nil {
+			return true
+		}
+		r.unsure = false
+		return false
 	}
 	return true
 }
 
-// receive asks the kernel for want frames at most, once, without waiting. No more
-// than rawSlots are copied, so the scheduler is not told.
-func (q *linuxRawQueue) receive(fd uintptr, want int) (n int, no syscall.Errno) {
+// socketError gives the number of the error that the kernel has kept for the socket,
+// which it then forgets.
+func (q *linuxRawQueue) socketError(fd uintptr) syscall.Errno {
 	r := &q.reading
-	for i := range want {
-		h := &r.msgs[i].Hdr
-		h.SetControllen(int(unsafe.Sizeof(rawControl{})))
-		h.Flags = 0
-		if r.ownToo {
-			h.Name, h.Namelen = (*byte)(unsafe.Pointer(&r.from[i])), unix.SizeofSockaddrLinklayer
-		}
+	r.no, r.noLen = 0, uint32(unsafe.Sizeof(r.no))
+	_, _, no := unix.RawSyscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_ERROR,
+		uintptr(unsafe.Pointer(&r.no)), uintptr(unsafe.Pointer(&r.noLen)), 0)
+	if no != 0 {
+		return no
 	}
-	got, _, no := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), uintptr(want), unix.MSG_DONTWAIT, 0, 0)
-	return int(got), no
+	return syscall.Errno(r.no)
 }
 
-// take sets the caller's frames from the first n slots.
-func (q *linuxRawQueue) take(n int) {
+// take sets the caller's frames from the ring, as far as there are any, and room for
+// long ones.
+func (q *linuxRawQueue) take(fd uintptr) {
 	r := &q.reading
-	r.lent = n
-	for i := range n {
-		m := &r.msgs[i]
+	for r.n < len(r.fs) {
+		s := r.ring.slot(0)
+		switch {
+		case s == nil:
+			return
+		case s.elsewhere():
+			if r.longs == rawLongs {
+				return
+			}
+			q.takeLong(fd)
+			continue
+		case !s.whole():
+			q.lost.Add(1) // the socket's queue had no room for it
+		default:
+			q.give(s, s.data(), s.owed())
+		}
+		r.ring.advance(1)
+	}
+}
+
+// give sets the caller's next frame, unless it is one that the host sent. s says what
+// it is, b are its bytes.
+func (q *linuxRawQueue) give(s *rawSlot, b []byte, owed frame.Offload) {
+	r := &q.reading
+	if r.ownToo && s.outgoing() {
+		return
+	}
+	f := &r.fs[r.n]
+	*f = frame.Frame{Data: b, Tag: s.tag(), Owed: owed}
+	if f.WellFormed() {
+		f.OweChecksum() // what the network card joined (LRO); the memory is ours to write to
+	}
+	r.n++
+}
+
+// takeLong takes frames from the socket's queue, with one system call: the next, and
+// those of the slots behind its own that are there as well. No more than rawLongs are
+// copied, so the scheduler is not told.
+func (q *linuxRawQueue) takeLong(fd uintptr) {
+	r := &q.reading
+	want := 1
+	for want < min(rawLongs-r.longs, len(r.fs)-r.n) {
+		if s := r.ring.slot(want); s == nil || !s.elsewhere() {
+			break
+		}
+		want++
+	}
+	for i := range want {
+		r.msgs[r.longs+i].Hdr.Flags = 0
+	}
+	n, _, no := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[r.longs])), uintptr(want), unix.MSG_DONTWAIT, 0, 0)
+	if no == unix.EINTR {
+		return
+	}
+	if no != 0 || n == 0 {
+		q.lost.Add(1) // the kernel could not hand it over
+		r.ring.advance(1)
+		return
+	}
+	for range n {
+		m, at := &r.msgs[r.longs], r.longs*rawRoom+rawHead
 		length := int(m.Len) - virtioLen
 		if m.Hdr.Flags&unix.MSG_TRUNC != 0 || length < 0 {
 			q.lost.Add(1)
-			continue
+		} else {
+			q.give(r.ring.slot(0), r.slab[at:at+length:at+length], readVirtio(r.slab[at-virtioLen:at]))
 		}
-		if r.ownToo && r.from[i].Pkttype == unix.PACKET_OUTGOING {
-			continue
-		}
-		at := i*rawSlot + rawHead
-		r.fs[r.n] = frame.Frame{
-			Data: r.slab[at : at+length : at+length],
-			Tag:  r.ctl[i].tag(&m.Hdr),
-			Owed: readVirtio(r.slab[at-virtioLen : at]),
-		}
-		if f := &r.fs[r.n]; f.WellFormed() {
-			f.OweChecksum() // what the network card joined (LRO); the slab is ours to write to
-		}
-		r.n++
+		r.longs++
+		r.ring.advance(1)
 	}
-}
-
-// pack moves the caller's frames from number from on out of their slots, if all are
-// short and there is room for as many as fill the slots, and says whether the slots
-// can be read to again.
-func (q *linuxRawQueue) pack(from int) bool {
-	r := &q.reading
-	if r.n == len(r.fs) || rawPack-r.packed < rawSlots*rawShort {
-		return false
-	}
-	for i := from; i < r.n; i++ {
-		if len(r.fs[i].Data) > rawShort {
-			return false
-		}
-	}
-	for i := from; i < r.n; i++ {
-		at := rawSlots*rawSlot + r.packed
-		n := copy(r.slab[at:], r.fs[i].Data)
-		r.fs[i].Data = r.slab[at : at+n : at+n]
-		r.packed += (n + 63) &^ 63
-	}
-	return true
-}
-
-// tag is the tag that the kernel took out of the frame. Kernels before 3.14 do not
-// tell its TPID, and take out no other than 0x8100.
-func (c *rawControl) tag(h *unix.Msghdr) frame.Tag {
-	if h.Controllen == 0 || c.hdr.Level != unix.SOL_PACKET || c.hdr.Type != unix.PACKET_AUXDATA ||
-		c.aux.Status&unix.TP_STATUS_VLAN_VALID == 0 {
-		return frame.Tag{}
-	}
-	t := frame.Tag{TPID: frame.TypeDot1Q, TCI: c.aux.Vlan_tci}
-	if c.aux.Status&unix.TP_STATUS_VLAN_TPID_VALID != 0 {
-		t.TPID = frame.EtherType(c.aux.Vlan_tpid)
-	}
-	return t
 }
 
 func (q *linuxRawQueue) write(fs []frame.Frame) (int, error) {
@@ -366,13 +368,23 @@ func rawSendError(no syscall.Errno, f *frame.Frame) error {
 
 var errRawGone = &hintedErrno{unix.ENODEV, "the interface was deleted or has left its network namespace: close this socket and open another"}
 
-// close ends both sockets. What the kernel has dropped until then is counted.
+// close ends both sockets. What the kernel has dropped until then is counted. As long
+// as the ring is mapped the kernel keeps the socket: if a reader has frames of it, until
+// its next read. So nothing more is let in.
 func (q *linuxRawQueue) close() error {
 	if q.closed.Swap(true) {
 		return nil
 	}
+	_ = q.keepOut() // what comes in nevertheless is not read
 	q.countLost()
-	return errors.Join(q.recv.Close(), q.send.Close())
+	err := errors.Join(q.recv.Close(), q.send.Close()) // a reader that waits has left
+	r := &q.reading
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ring.lent == 0 {
+		r.ring.unmap()
+	}
+	return err
 }
 
 // countLost adds what the kernel has dropped since it was asked last.

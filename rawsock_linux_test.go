@@ -83,7 +83,8 @@ func TestRawReadsNoMoreThanAskedAndKeepsTheRest(t *testing.T) {
 	assert.Equal(t, 12, at)
 }
 
-// Short frames are given many at a time, long ones six, and any mixture in order.
+// Frames that a slot of the ring has room for are given many at a time, longer ones
+// six, and any mixture in order.
 func TestRawReadsAsMuchAsFits(t *testing.T) {
 	ns, a, b := rawPair(t)
 	tapIP(t, ns, "link", "set", "v0", "mtu", "9000")
@@ -93,11 +94,13 @@ func TestRawReadsAsMuchAsFits(t *testing.T) {
 		first int // frames of the first reading
 	}{
 		"short":       {func(i int) int { return 60 + i }, 100},
-		"full":        {func(i int) int { return 1514 }, 78}, // as many as there is room for, six by six
-		"just short":  {func(i int) int { return 2048 }, 60},
-		"just long":   {func(i int) int { return 2049 }, 6},
+		"full":        {func(i int) int { return 1514 }, 100},
+		"just short":  {func(i int) int { return 1588 }, 100},
+		"just long":   {func(i int) int { return 1589 }, 6},
 		"long":        {func(i int) int { return 9000 }, 6},
-		"one is long": {func(i int) int { return 100 + 8000*(i%20/19) }, 24},
+		"some long":   {func(i int) int { return 100 + 8000*(i%10/9) }, 69},
+		"pairs":       {func(i int) int { return 100 + 8000*(i/2%2) }, 14},
+		"long at end": {func(i int) int { return 100 + 8000*(i/99) }, 100},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for i := range 100 {

@@ -25,6 +25,10 @@ const (
 	// for one of the longest behind them.
 	tapSlab = 256 << 10
 
+	// tapShort is the longest frame that is copied, to be written in one piece with
+	// what stands in front of it: a second piece costs the kernel more than the copy.
+	tapShort = 2048
+
 	// tapAlign starts the Data of every frame on a cache line.
 	tapAlign = 64
 )
@@ -61,6 +65,8 @@ type tapQueue struct {
 		owed [virtioLen]byte
 		tag  [frame.TagLen]byte
 		iov  [4]unix.Iovec
+
+		short [virtioLen + tapShort]byte // what is written together
 	}
 }
 
@@ -199,9 +205,12 @@ func (q *tapQueue) send(fd uintptr) bool {
 			return true
 		}
 		var no syscall.Errno
-		if q.ahead == 0 && f.Plain() {
+		switch {
+		case q.ahead == 0 && f.Plain():
 			no = rawWrite(fd, f.Data)
-		} else {
+		case f.WireLen() <= tapShort:
+			no = rawWrite(fd, q.together(f))
+		default:
 			no = rawWritev(fd, q.gather(f))
 		}
 		if no == unix.EINTR {
@@ -215,19 +224,30 @@ func (q *tapQueue) send(fd uintptr) bool {
 	return true
 }
 
-// gather gives the pieces of what is written for f: what it owes, if that is told at
-// all, and its wire form: Data as it stands, or the addresses, the tag if there is
-// one, and what is behind the tag that is left out.
+// header gives what stands in front of f's wire form: what f owes, if that is told at
+// all.
+func (q *tapQueue) header(f *frame.Frame) []byte {
+	w := &q.writing
+	if f.Owed.None() {
+		return w.none[:q.ahead]
+	}
+	putVirtio(w.owed[:], f.OwedOnWire())
+	return w.owed[:q.ahead]
+}
+
+// together gives what is written for f, which is short, in one piece.
+func (q *tapQueue) together(f *frame.Frame) []byte {
+	return f.AppendWire(append(q.writing.short[:0], q.header(f)...))
+}
+
+// gather gives the pieces of what is written for f: its header, if there is one, and
+// its wire form: Data as it stands, or the addresses, the tag if there is one, and
+// what is behind the tag that is left out.
 func (q *tapQueue) gather(f *frame.Frame) []unix.Iovec {
 	w := &q.writing
 	n := 0
 	if q.ahead > 0 {
-		h := &w.none
-		if f.Owes() {
-			h = &w.owed
-			putVirtio(h[:], f.OwedOnWire())
-		}
-		n = putIovec(&w.iov, n, h[:])
+		n = putIovec(&w.iov, n, q.header(f))
 	}
 	if f.Plain() {
 		return w.iov[:putIovec(&w.iov, n, f.Data)]

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/ddfb540f/bridge"
 	"github.com/ddfb540f/bridge/frame"
@@ -96,16 +97,28 @@ func TestNoAllocsWhenFull(t *testing.T) {
 
 const benchSize = 64
 
-// count reports what crosses a second.
-func count(b *testing.B, size int) {
-	b.ReportMetric(float64(b.N)*1e3/float64(b.Elapsed().Nanoseconds()), "Mframes/s")
-	b.SetBytes(int64(size))
+// count measures what crosses a second, from here until the function that it gives is
+// called, and how long this process has processors for a frame, both ends together.
+func count(b *testing.B, size int) (done func()) {
+	b.ReportAllocs()
+	b.ResetTimer()
+	from := processorTime(b)
+	return func() {
+		b.ReportMetric(float64(processorTime(b)-from)/float64(b.N), "cpu-ns/frame")
+		b.ReportMetric(float64(b.N)*1e3/float64(b.Elapsed().Nanoseconds()), "Mframes/s")
+		b.SetBytes(int64(size))
+	}
+}
+
+func processorTime(b *testing.B) time.Duration {
+	var r unix.Rusage
+	require.NoError(b, unix.Getrusage(unix.RUSAGE_SELF, &r))
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
 // carried measures b.N frames on their way from near to far.
 func carried(b *testing.B, near, far bridge.FrameIO, fs []frame.Frame) {
-	b.ReportAllocs()
-	b.ResetTimer()
+	defer count(b, len(fs[0].Data))()
 	go func() { // ends when all is taken
 		for left := b.N; left > 0; {
 			n, err := near.WriteFrames(fs[:min(left, len(fs))])
@@ -138,14 +151,13 @@ func BenchmarkStream(b *testing.B) {
 			served(b, near, 1)
 			fs := batch(64, c.size, false)
 			carried(b, near, far, fs)
-			count(b, c.size)
 		})
 	}
 }
 
-// BenchmarkPerFrame is the same with a writev for each frame, and a read for its
+// BenchmarkStreamPlain is the same with a writev for each frame, and a read for its
 // length and another for the rest, as QEMU does it.
-func BenchmarkPerFrame(b *testing.B) {
+func BenchmarkStreamPlain(b *testing.B) {
 	l, err := net.Listen("unix", unixPath(b))
 	require.NoError(b, err)
 	defer l.Close()
@@ -155,8 +167,7 @@ func BenchmarkPerFrame(b *testing.B) {
 	far, err := l.Accept()
 	require.NoError(b, err)
 	defer far.Close()
-	b.ReportAllocs()
-	b.ResetTimer()
+	defer count(b, benchSize)()
 	go func() { // ends when all is written
 		frame, prefix := data(benchSize), binary.BigEndian.AppendUint32(nil, benchSize)
 		var store [2][]byte
@@ -175,7 +186,6 @@ func BenchmarkPerFrame(b *testing.B) {
 		_, err = io.ReadFull(far, into[:binary.BigEndian.Uint32(into)])
 		require.NoError(b, err)
 	}
-	count(b, benchSize)
 }
 
 // BenchmarkDgram is frames over unix datagrams, of which few wait at a time.
@@ -183,5 +193,4 @@ func BenchmarkDgram(b *testing.B) {
 	near, far := unixDgrams(b)
 	fs := batch(64, benchSize, false)
 	carried(b, near, far, fs)
-	count(b, benchSize)
 }

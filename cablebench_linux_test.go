@@ -1,0 +1,205 @@
+package bridge_test
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/ddfb540f/bridge"
+	"github.com/ddfb540f/bridge/frame"
+)
+
+// The benchmarks of cables measure the time that the processor works for a frame, in
+// this thread and what the kernel does in it, beside the plain way to do the same: an
+// os.File that is read or written a frame at a time. Both take turns, batch by batch,
+// in the same run. They need root, for namespaces of their own.
+
+// cableBatch is how many frames cross at a time, as in a bridge.
+const cableBatch = 64
+
+// cableSizes are short frames, full ones of the usual MTU, and what a ring of a raw
+// socket has no slots for.
+var cableSizes = []int{60, 1514, 9014}
+
+// cableCPU is the time for which this thread has had a processor.
+func cableCPU(b *testing.B) time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(ts.Nano())
+}
+
+// cableCompare measures two ways to have cableBatch frames cross.
+func cableCompare(b *testing.B, ours, plain func()) {
+	b.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var spent [2]time.Duration
+	rounds := 0
+	for b.Loop() {
+		for i := range 2 {
+			way := (rounds + i) % 2
+			from := cableCPU(b)
+			[]func(){ours, plain}[way]()
+			spent[way] += cableCPU(b) - from
+		}
+		rounds++
+	}
+	frames := float64(rounds * cableBatch)
+	b.ReportMetric(float64(spent[0])/frames, "cpu-ns/frame")
+	b.ReportMetric(float64(spent[1])/frames, "plain-cpu-ns/frame")
+	b.ReportMetric(float64(spent[0])/float64(spent[1]), "ours/plain")
+	b.ReportMetric(0, "ns/op") // of both together it says nothing
+}
+
+// cableFrames is a batch.
+func cableFrames(size int) []frame.Frame {
+	fs := make([]frame.Frame, cableBatch)
+	for i := range fs {
+		fs[i].Data = tapWire(byte(i), size)
+	}
+	return fs
+}
+
+// cableWrite has a cable take a batch.
+func cableWrite(b *testing.B, io bridge.FrameIO, fs []frame.Frame) {
+	for len(fs) > 0 {
+		n, err := io.WriteFrames(fs)
+		if err != nil && err != bridge.ErrQueueFull {
+			b.Fatal(err)
+		}
+		fs = fs[n:]
+	}
+}
+
+// cableRead has a cable give a batch.
+func cableRead(b *testing.B, io bridge.FrameIO, into []frame.Frame) {
+	for left := cableBatch; left > 0; {
+		n, err := io.ReadFrames(into)
+		if err != nil {
+			b.Fatal(err)
+		}
+		left -= n
+	}
+}
+
+// plainWrite writes a batch by a file.
+func plainWrite(b *testing.B, f *os.File, fs []frame.Frame) {
+	for i := range fs {
+		if _, err := f.Write(fs[i].Data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// plainRead reads a batch from a file.
+func plainRead(b *testing.B, f *os.File, buf []byte) {
+	for range cableBatch {
+		if _, err := f.Read(buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// cableTAPs runs fn for each size of frames, and for TAPs with and without offloads:
+// those tell, and are told, what each frame owes, which the plain way is not. There is
+// another TAP, open as a plain file, in the same namespace.
+func cableTAPs(b *testing.B, fn func(b *testing.B, ns string, ours *bridge.TAP, plain *os.File, fs []frame.Frame)) {
+	for _, size := range cableSizes {
+		for _, complete := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%d/offloads=%v", size, !complete), func(b *testing.B) {
+				ns := tapNetns(b)
+				ours := tapOpen(b, bridge.TAPConfig{Netns: ns, Name: "ours", MTU: 9000, Up: true, NoOffload: complete})
+				fn(b, ns, ours, cablePlainTAP(b, ns), cableFrames(size))
+			})
+		}
+	}
+}
+
+// cablePlainTAP is a TAP as a file.
+func cablePlainTAP(b *testing.B, ns string) *os.File {
+	blocking := tapRaw(b, ns, "plain", unix.IFF_TAP|unix.IFF_NO_PI)
+	fd, err := unix.Dup(int(blocking.Fd()))
+	require.NoError(b, err)
+	require.NoError(b, unix.SetNonblock(fd, true))
+	plain := os.NewFile(uintptr(fd), "plain")
+	b.Cleanup(func() { plain.Close() })
+	tapIP(b, ns, "link", "set", "plain", "mtu", "9000", "up")
+	return plain
+}
+
+// BenchmarkTAPRead is frames from the kernel, with its own work to send them.
+func BenchmarkTAPRead(b *testing.B) {
+	cableTAPs(b, func(b *testing.B, ns string, ours *bridge.TAP, plain *os.File, fs []frame.Frame) {
+		toOurs := rawOpen(b, bridge.RawConfig{Netns: ns, Name: "ours"})
+		toPlain := rawOpen(b, bridge.RawConfig{Netns: ns, Name: "plain"})
+		into, buf := make([]frame.Frame, cableBatch), make([]byte, 1<<16)
+		cableCompare(b,
+			func() { cableWrite(b, toOurs, fs); cableRead(b, ours, into) },
+			func() { cableWrite(b, toPlain, fs); plainRead(b, plain, buf) })
+	})
+}
+
+// BenchmarkTAPWrite is frames to the kernel, which nobody there is interested in.
+func BenchmarkTAPWrite(b *testing.B) {
+	cableTAPs(b, func(b *testing.B, _ string, ours *bridge.TAP, plain *os.File, fs []frame.Frame) {
+		cableCompare(b, func() { cableWrite(b, ours, fs) }, func() { plainWrite(b, plain, fs) })
+	})
+}
+
+// cableVeths are two pairs of interfaces: v0 and v1, w0 and w1.
+func cableVeths(b *testing.B) (ns string) {
+	ns = rawVeth(b)
+	rawCable(b, ns, ns, "w0", "w1")
+	for _, name := range []string{"v0", "v1", "w0", "w1"} {
+		tapIP(b, ns, "link", "set", name, "mtu", "9000")
+	}
+	return ns
+}
+
+// cablePlainSocket is a packet socket as a file.
+func cablePlainSocket(b *testing.B, ns, name string) *os.File {
+	fd := tapSocket(b, ns, name)
+	require.NoError(b, unix.SetNonblock(fd, true))
+	f := os.NewFile(uintptr(fd), name)
+	b.Cleanup(func() { f.Close() })
+	return f
+}
+
+// BenchmarkRawRead is frames that come in at an interface, with the kernel's work to
+// send them at the other end of its cable. The plain way is told neither of tags nor of
+// what frames owe.
+func BenchmarkRawRead(b *testing.B) {
+	for _, size := range cableSizes {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			ns := cableVeths(b)
+			toOurs := rawOpen(b, bridge.RawConfig{Netns: ns, Name: "v0"})
+			toPlain := rawOpen(b, bridge.RawConfig{Netns: ns, Name: "w0"})
+			ours := rawOpen(b, bridge.RawConfig{Netns: ns, Name: "v1"})
+			plain := cablePlainSocket(b, ns, "w1")
+			fs, into, buf := cableFrames(size), make([]frame.Frame, cableBatch), make([]byte, 1<<16)
+			cableCompare(b,
+				func() { cableWrite(b, toOurs, fs); cableRead(b, ours, into) },
+				func() { cableWrite(b, toPlain, fs); plainRead(b, plain, buf) })
+		})
+	}
+}
+
+// BenchmarkRawWrite is frames that leave by an interface, at whose other end nobody is
+// interested in them.
+func BenchmarkRawWrite(b *testing.B) {
+	for _, size := range cableSizes {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			ns := cableVeths(b)
+			ours, plain := rawOpen(b, bridge.RawConfig{Netns: ns, Name: "v0"}), cablePlainSocket(b, ns, "w0")
+			fs := cableFrames(size)
+			cableCompare(b, func() { cableWrite(b, ours, fs) }, func() { plainWrite(b, plain, fs) })
+		})
+	}
+}
