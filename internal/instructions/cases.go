@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/ddfb540f/bridge"
 	"github.com/ddfb540f/bridge/frame"
@@ -45,7 +46,14 @@ var cases = []testCase{
 	{"host", 1, forwarding(workload.Config{Ports: 8, Stations: 1000}, host)},
 	{"retag", 1, forwarding(workload.Config{Ports: 8, Stations: 1000}, retag)},
 	{"learn", 0, learning},
+	{"unicast/idle=504", 1, forwarding(workload.Config{Ports: 512, Receiving: 7, Stations: 1000}, unicast)},
+	{"tick/ports=8", 0, ticking(8)},
+	{"tick/ports=512", 0, ticking(512)},
 }
+
+// alike are pairs of cases of which the second takes no more than the first, but for
+// margin: ports on which nothing happens cost neither a frame anything nor a Tick.
+var alike = [][2]string{{"unicast", "unicast/idle=504"}, {"tick/ports=8", "tick/ports=512"}}
 
 // forwarding makes a case of a network and what comes in by its first port.
 func forwarding(c workload.Config, in func(*workload.Network) ([]frame.Frame, error)) func() (*workload.Network, func(int), error) {
@@ -95,6 +103,23 @@ func learning() (*workload.Network, func(int), error) {
 		return nil, nil, err
 	}
 	return n, n.Load(n.Strangers(0, 4*counted)).Run, nil
+}
+
+// ticking is of Ticks for which nothing is due, with all timers that a bridge can have.
+func ticking(ports int) func() (*workload.Network, func(int), error) {
+	return func() (*workload.Network, func(int), error) {
+		n, err := workload.New(workload.Config{Ports: ports, Stations: 1000,
+			Bridge: bridge.Config{VLANFiltering: true, STPState: 1, McastSnooping: true, McastQuerier: true}})
+		if err != nil {
+			return nil, nil, err
+		}
+		n.Pass(time.Minute)
+		return n, func(count int) {
+			for range count {
+				n.Pass(0)
+			}
+		}, nil
+	}
 }
 
 // run carries the frames of all cases, in order. Each is carried

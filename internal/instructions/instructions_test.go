@@ -49,6 +49,7 @@ func TestCompare(t *testing.T) {
 		{[]count{{"a", 105.1}, {"b", 100}}, "1.051", "a takes 5.1 % more. If that is meant: go run"},
 		{[]count{{"a", 100}}, "", "b is written down and no case"},
 		{[]count{{"a", 100}, {"b", 100}, {"c", 1}}, "", "c is not written down"},
+		{[]count{{"a", 100}, {"b", 100}, {alike[0][0], 100}, {alike[0][1], 106}}, "", "takes 6.0 % more than unicast"},
 	} {
 		report, err := compare(old, table{"go", c.now})
 		assert.Contains(t, report, c.report)

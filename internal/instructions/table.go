@@ -82,6 +82,15 @@ func compare(old, now table) (report string, err error) {
 			wrong = append(wrong, c.name+" is written down and no case")
 		}
 	}
+	is := map[string]float64{}
+	for _, c := range now.counts {
+		is[c.name] = c.n
+	}
+	for _, pair := range alike {
+		if a, b := is[pair[0]], is[pair[1]]; b > a*(1+margin) {
+			wrong = append(wrong, fmt.Sprintf("%s takes %.1f %% more than %s, which no table mends", pair[1], 100*(b/a-1), pair[0]))
+		}
+	}
 	if len(wrong) > 0 {
 		err = fmt.Errorf("%s. If that is meant: go run ./internal/instructions -update", strings.Join(wrong, "; "))
 	}

@@ -43,6 +43,7 @@ type Config struct {
 	Ports     int // at least 2
 	Receiving int // receivers are behind so many ports, the first excepted; 0: all others
 	Stations  int // half of them behind the first port, half behind the receiving ones
+	VLANs     int // the stations are spread over VLANs 1 to this, in which every port is, tagged; 0: one VLAN, untagged
 	Groups    int // multicast groups; with them snooping is on, and so is the querier
 	Members   int // ports that are in each group, the second one first
 
@@ -61,7 +62,7 @@ type Network struct {
 }
 
 // New makes a network whose stations and groups are known. A Trace was set and taken
-// away again. The time stands still until it is told to pass.
+// away again. Unless Config.Bridge has a clock, time stands still until it is told to pass.
 func New(c Config) (*Network, error) {
 	n := &Network{Config: c}
 	c.Bridge.FDBLimit = max(c.Bridge.FDBLimit, 2*c.Stations+2*c.Ports+1)
@@ -75,6 +76,13 @@ func New(c Config) (*Network, error) {
 		c.Bridge.McastSnooping = true
 		c.Bridge.Attrs.McastHashMax = new(uint32(1 << 20))
 		c.Bridge.Attrs.McastQueryResponseInterval = new(time.Millisecond)
+	}
+	if c.VLANs > 0 {
+		c.Bridge.VLANFiltering = true
+		c.Port.VLANs = []bridge.VLAN{{VID: 1}}
+		if c.VLANs > 1 {
+			c.Port.VLANs[0].End = frame.VID(c.VLANs)
+		}
 	}
 	c.Port.Caps.TagAside = !c.Plain
 	var err error
@@ -112,7 +120,8 @@ func (n *Network) settle() error {
 			return err
 		}
 		at, _ := n.Bridge.NextTimer()
-		n.Pass(at.Sub(n.time()) + time.Second)
+		n.now.Add(int64(time.Minute))
+		n.Bridge.Tick(at.Add(time.Second))
 	}
 	ins := make([]*bridge.Input, len(n.Ports))
 	for i, p := range n.Ports {
@@ -122,6 +131,7 @@ func (n *Network) settle() error {
 	for i := range n.Stations {
 		at, src := n.behind(i), Address(i)
 		copy(hello[0].Data[6:], src[:])
+		hello[0].Tag = n.tag(i)
 		if err := ins[at].Receive(hello); err != nil {
 			return err
 		}
@@ -151,6 +161,14 @@ func (n *Network) behind(i int) int {
 	return 1 + i/2%receiving
 }
 
+// tag is the VLAN of station i.
+func (n *Network) tag(i int) frame.Tag {
+	if n.VLANs == 0 {
+		return frame.Tag{}
+	}
+	return frame.Tag{TPID: frame.TypeDot1Q}.WithVID(frame.VID(1 + i/2%n.VLANs))
+}
+
 // Address is the address of station i.
 func Address(i int) frame.MAC {
 	return frame.MACFromUint64(0x020000000000 | uint64(i)*0x10001&0xffffffffff)
@@ -174,17 +192,20 @@ func Frame(dst, src frame.MAC, size int) frame.Frame {
 const frames = 4096
 
 // Unicast are frames of size bytes, from random stations behind the first port to random
-// ones behind the others, burst of one flow in a row.
+// ones behind the others and in the same VLAN, burst of one flow in a row.
 func (n *Network) Unicast(size, burst int) []frame.Frame {
 	r := rand.New(rand.NewPCG(1, 2))
-	half := max(n.Stations/2, 1)
+	half, vlans := max(n.Stations/2, 1), max(n.VLANs, 1)
 	fs := make([]frame.Frame, frames)
 	for i := range fs {
 		if i%burst != 0 {
 			fs[i] = fs[i-1]
 			continue
 		}
-		fs[i] = Frame(Address(2*r.IntN(half)+1), Address(2*r.IntN(half)), size)
+		src := r.IntN(half)
+		dst := src%vlans + vlans*r.IntN((half-src%vlans+vlans-1)/vlans)
+		fs[i] = Frame(Address(2*dst+1), Address(2*src), size)
+		fs[i].Tag = n.tag(2 * src)
 	}
 	return fs
 }

@@ -34,6 +34,16 @@ func TestUnicast(t *testing.T) {
 	assert.Equal(t, 600, n.Bridge.FDB().Learned())
 }
 
+// TestVLANs: stations are in many VLANs, and their frames reach those in the same one.
+func TestVLANs(t *testing.T) {
+	n := network(t, Config{Ports: 4, Stations: 1000, VLANs: 300})
+	e, ok := n.Bridge.FDB().Lookup(Address(601), 1)
+	require.True(t, ok)
+	assert.EqualValues(t, 1, e.VID)
+	n.Load(n.Unicast(64, 1)).Run(frames)
+	assert.EqualValues(t, frames, n.Sent())
+}
+
 func TestMulticast(t *testing.T) {
 	n := network(t, Config{Ports: 8, Stations: 100, Groups: 300, Members: 2})
 	assert.Len(t, n.Bridge.MDB(), 600)
