@@ -15,6 +15,7 @@ type section struct {
 	head   []string   // of the table
 	rows   [][]string // of it
 	charts []chart
+	block  string // text as another program wrote it, instead of a table
 }
 
 const (
@@ -28,6 +29,10 @@ func markdown(all []section) string {
 	s.WriteString(begin + "\n")
 	for _, x := range all {
 		fmt.Fprintf(&s, "\n### %s\n\n%s\n\n", x.title, x.text)
+		if x.block != "" {
+			fmt.Fprintf(&s, "```text\n%s```\n", x.block)
+			continue
+		}
 		fmt.Fprintf(&s, "| %s |\n|%s\n", strings.Join(x.head, " | "), strings.Repeat("---|", len(x.head)))
 		for _, r := range x.rows {
 			fmt.Fprintf(&s, "| %s |\n", strings.Join(r, " | "))

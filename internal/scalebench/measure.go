@@ -12,7 +12,8 @@ type work struct {
 	n       int // how often in a turn; 0: as often as a turn is to be long
 	prepare func()
 	run     func(n int)
-	per     float64 // what a cost is divided by, such as the ports of a flood; 0: 1
+	cost    func(n int) float64 // instead of run: what it cost, found in another way
+	per     float64             // what a cost is divided by, such as the ports of a flood; 0: 1
 }
 
 // A figure is the cost of one work in that of another, of which each pair of turns gives
@@ -79,6 +80,10 @@ func (m *meter) calibrate(w *work) {
 func (w *work) turn() turn {
 	if w.prepare != nil {
 		w.prepare()
+	}
+	if w.cost != nil {
+		c := w.cost(w.n)
+		return turn{c, c}
 	}
 	cpu, wall := threadTime(), time.Now()
 	w.run(w.n)

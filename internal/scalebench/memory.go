@@ -22,8 +22,9 @@ func heap(collect bool) uint64 {
 func memory(m *meter) (section, error) {
 	out := section{
 		title: "Memory of an address",
-		text: "Bytes in use for each address once the table stands, and the most that there were on the way while the table grew " +
-			"from nothing, what the collector had not come to yet included, with Go's settings as they are.",
+		text: "Bytes in use for each address once the table stands, and the most that were in use on the way there from nothing, " +
+			"what the collector had not come to yet included, divided by as many addresses; with Go's settings as they are, by which " +
+			"a heap is not collected before it has 4 MB.",
 		head: []string{"addresses", "at rest", "most while growing"},
 	}
 	c := chart{file: "memory.svg", title: "Memory of an address", x: "addresses", y: "bytes an address"}
@@ -54,8 +55,9 @@ func (m *meter) grow(macs int) (rest, most float64, err error) {
 	in, fs := n.Ports[0].Input(), n.Strangers(0, workload.Batch)
 	_ = in.Receive(fs) // the vectors take their size
 	before := heap(true)
+	top := before
 	for at := workload.Batch; at < macs; {
-		for range min(8, 1+macs/2000) {
+		for next := at + max(workload.Batch, macs/1000); at < next; {
 			for i := range fs {
 				a := workload.Address(at)
 				copy(fs[i].Data[6:], a[:])
@@ -63,11 +65,10 @@ func (m *meter) grow(macs int) (rest, most float64, err error) {
 			}
 			_ = in.Receive(fs)
 		}
-		if known := n.Bridge.FDB().Learned(); at >= macs*9/10 || at%(macs/64+1) < 8*workload.Batch {
-			most = max(most, float64(heap(false)-before)/float64(known))
-		}
+		top = max(top, heap(false))
 	}
-	rest = (float64(heap(true)) - float64(before)) / float64(n.Bridge.FDB().Learned())
+	known := float64(n.Bridge.FDB().Learned())
+	most, rest = float64(top-before)/known, (float64(heap(true))-float64(before))/known
 	runtime.KeepAlive(fs)
 	return rest, max(most, rest), n.Bridge.Close()
 }

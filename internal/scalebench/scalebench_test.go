@@ -23,7 +23,12 @@ const docs = "../../docs"
 // measured is what a figure looks like.
 var measured = regexp.MustCompile(`\d+\.\d+`)
 
-func shape(s string) string { return measured.ReplaceAllString(s, "#") }
+// block is what another program wrote.
+var block = regexp.MustCompile("(?s)```text\n.*?```")
+
+func shape(s string) string {
+	return measured.ReplaceAllString(block.ReplaceAllString(s, "block"), "#")
+}
 
 // pretended is what the program writes, without figures.
 func pretended(t *testing.T) []section {
@@ -99,6 +104,12 @@ func TestTicks(t *testing.T) {
 		}
 		assert.Greater(t, len(got), 1)
 	}
+}
+
+func TestShares(t *testing.T) {
+	assert.Equal(t, " 30.0%  50.0%  bridge.(*Input).learn\n   20%    20%  x\n", shares(
+		"Type: cpu\n      flat  flat%   sum%        cum   cum%\n     1.5s 30.0% 30.0%      2.5s 50.0%  github.com/ddfb540f/bridge.(*Input).learn\n"+
+			"       1s   20% 50.0%       1s   20%  x (inline)\n        0     0% 50.0%       5s  100%  main.main\n"))
 }
 
 func TestMedian(t *testing.T) {

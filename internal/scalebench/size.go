@@ -111,13 +111,19 @@ func sizes(m *meter) (section, error) {
 	s := sweep{
 		title: "Frame sizes",
 		text: "A unicast frame between 8 ports: passed on as it is; and one that leaves by a trunk whose cable takes a tag only in " +
-			"the data, so that it has to be copied.",
+			"the data, so that it has to be copied. There are 256 different frames.",
 		x: "bytes", at: []int{64, 256, 1514, 9014, 65_535}, base: 64, note: "ns here",
 		file: "sizes.svg", chart: "Cost of a frame by its length",
 	}
 	c := workload.Config{Ports: 8, Stations: stations, Port: bridge.PortConfig{MTU: 65521}}
 	s.series = []series{
-		{"as it is", func(x int) (work, error) { return unicast(c, x) }},
+		{"as it is", func(x int) (work, error) {
+			n, err := network(c)
+			if err != nil {
+				return work{}, err
+			}
+			return work{run: n.Load(n.Unicast(x, 1)[:256]).Run}, nil
+		}},
 		{"tag put in", func(x int) (work, error) {
 			c := c
 			c.Plain = true
@@ -130,7 +136,7 @@ func sizes(m *meter) (section, error) {
 					return work{}, err
 				}
 			}
-			return work{run: n.Load(n.Unicast(x, 1)[:256]).Run}, nil // of which each has memory of its own
+			return work{run: n.Load(n.Unicast(x, 1)[:256]).Run}, nil
 		}},
 	}
 	out, err := s.run(m)

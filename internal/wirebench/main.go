@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"time"
@@ -31,7 +32,9 @@ import (
 func main() {
 	pairs := flag.Int("pairs", 5, "pairs of runs a line")
 	seconds := flag.Int("seconds", 1, "how long iperf3 sends in a run")
-	which := flag.String("lines", "", "only the lines whose name has this in it")
+	which := flag.String("lines", "", "only the line of this name, or if there is none those whose names have this in them")
+	flag.IntVar(&datagram, "udp", 0, "send datagrams of so many bytes instead of a stream of TCP, as fast as they go")
+	flag.StringVar(&profiled, "cpuprofile", "", "write a profile of the last run of this bridge to this file")
 	flag.Parse()
 	if why := netns.Missing("ip", "iperf3", "ethtool"); why != "" {
 		fmt.Fprintln(os.Stderr, "wirebench:", why)
@@ -42,6 +45,12 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// What all runs do alike.
+var (
+	datagram int    // the payload of a UDP datagram; 0: TCP
+	profiled string // where the profile of a run of this bridge goes; "": nowhere
+)
 
 // A line is one measurement: how each station is attached, and whether the senders'
 // offloads are on.
@@ -68,9 +77,10 @@ var lines = []line{
 }
 
 func measure(pairs, seconds int, which string) error {
-	fmt.Printf("%-36s %9s %9s   %s\n", "TCP, one stream, Gbit/s", "Linux", "this", "ratio: median (least-most)")
+	fmt.Printf("%-36s %9s %9s   %s\n", "one stream, Gbit/s", "Linux", "this", "ratio: median (least-most)")
+	exact := slices.ContainsFunc(lines, func(l line) bool { return l.name == which })
 	for _, l := range lines {
-		if !strings.Contains(l.name, which) {
+		if !strings.Contains(l.name, which) || exact && l.name != which {
 			continue
 		}
 		var kernel, ours, ratios []float64
@@ -86,7 +96,7 @@ func measure(pairs, seconds int, which string) error {
 			kernel, ours, ratios = append(kernel, k), append(ours, o), append(ratios, o/k)
 		}
 		slices.Sort(ratios)
-		fmt.Printf("%-36s %9.2f %9.2f   %.2f (%.2f-%.2f)\n", l.name, median(kernel), median(ours),
+		fmt.Printf("%-36s %9.3f %9.3f   %.2f (%.2f-%.2f)\n", l.name, median(kernel), median(ours),
 			median(ratios), ratios[0], ratios[len(ratios)-1])
 	}
 	return nil
@@ -134,6 +144,17 @@ func run(l line, seconds int) (gbits float64, err error) {
 		if err := s.configure(fmt.Sprintf("10.9.9.%d/24", i+1), l.off); err != nil {
 			return 0, err
 		}
+	}
+	if profiled != "" && l.name != "" {
+		f, err := os.Create(profiled)
+		if err != nil {
+			return 0, err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return 0, err
+		}
+		defer pprof.StopCPUProfile()
 	}
 	return transfer(spaces[0], spaces[1], "10.9.9.2", seconds)
 }
@@ -212,7 +233,11 @@ func transfer(from, to *netns.NS, ip string, seconds int) (gbits float64, err er
 			return 0, errors.New("iperf3 transferred nothing")
 		}
 		var out string
-		if out, err = from.Run("iperf3", "-c", ip, "-t", fmt.Sprint(seconds), "-J"); err == nil {
+		args := []string{"-c", ip, "-t", fmt.Sprint(seconds), "-J"}
+		if datagram > 0 {
+			args = append(args, "-u", "-b", "0", "-l", fmt.Sprint(datagram))
+		}
+		if out, err = from.Run("iperf3", args...); err == nil {
 			gbits, err = received(out)
 		}
 	}
