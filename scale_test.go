@@ -2,7 +2,11 @@ package bridge_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -178,4 +182,53 @@ func TestBytesOfAnAddress(t *testing.T) {
 	}
 	t.Logf("%d addresses: %.1f bytes each; %.1f at most on the way", most, float64(bytes)/most, worst)
 	assert.LessOrEqual(t, worst, 110.0)
+}
+
+// TestPortLists holds the lists of ports, which configs share, against a model, while
+// ports join, are refused late, leave and change, and frames are flooded.
+func TestPortLists(t *testing.T) {
+	b, err := bridge.New(bridge.Config{Seed: 1})
+	require.NoError(t, err)
+	defer b.Close()
+	first, err := b.AddPort("first", newSink(), bridge.PortConfig{})
+	require.NoError(t, err)
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() { // ends when stop is set
+		in, fs := first.Input(), []frame.Frame{benchFrame(frame.Broadcast, mac(1))}
+		for !stop.Load() {
+			_ = in.Receive(fs)
+		}
+	})
+	r := rand.New(rand.NewPCG(1, 2))
+	model := []*bridge.Port{first}
+	for i := range 600 {
+		at := r.IntN(len(model))
+		switch k := r.IntN(10); {
+		case k < 5:
+			p, err := b.AddPort(fmt.Sprintf("p%d", i), newSink(), bridge.PortConfig{})
+			require.NoError(t, err)
+			model = append(model, p)
+		case k < 7: // refused once it stands in the lists
+			_, err := b.AddPort("refused", newSink(), bridge.PortConfig{Attrs: bridge.PortAttrs{PathCost: new(uint32(1 << 31))}})
+			require.Error(t, err)
+		case k < 9 && at > 0:
+			require.NoError(t, b.RemovePort(model[at]))
+			model = slices.Delete(model, at, at+1)
+		default:
+			require.NoError(t, model[at].Set(bridge.PortAttrs{Isolated: new(i%2 == 0)}))
+		}
+		require.Equal(t, model, b.Ports())
+	}
+	stop.Store(true)
+	wg.Wait()
+	sent := map[*bridge.Port]uint64{}
+	for _, p := range model {
+		sent[p] = p.Stats().TxPackets
+		require.NoError(t, p.Set(bridge.PortAttrs{Isolated: new(false)}))
+	}
+	require.NoError(t, first.Receive(benchFrame(frame.Broadcast, mac(1))))
+	for _, p := range model[1:] {
+		assert.Equal(t, sent[p]+1, p.Stats().TxPackets, p.Name())
+	}
 }

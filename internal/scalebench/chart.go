@@ -102,6 +102,9 @@ func (c *chart) ticks() (all []float64) {
 	if c.logY {
 		for v := math.Pow(10, math.Floor(math.Log10(max(lo, 1e-3)))); ; v *= 10 {
 			for _, k := range []float64{1, 2, 5} {
+				if round(v*k) <= lo {
+					all = all[:0]
+				}
 				all = append(all, round(v*k))
 				if v*k >= hi && len(all) > 1 {
 					return all

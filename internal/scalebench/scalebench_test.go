@@ -95,7 +95,7 @@ func TestTicks(t *testing.T) {
 		{[]float64{1, 1.6, math.NaN()}, false, []float64{0, 0.2, 0.4, 0.6, 0.8, 1, 1.2, 1.4, 1.6}},
 		{[]float64{53, 98}, false, []float64{0, 20, 40, 60, 80, 100}},
 		{[]float64{0.9, 4}, false, []float64{0, 1, 2, 3, 4}},
-		{[]float64{0.9, 30}, true, []float64{0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50}},
+		{[]float64{0.9, 30}, true, []float64{0.5, 1, 2, 5, 10, 20, 50}},
 		{[]float64{0, 0}, false, nil},
 	} {
 		got := (&chart{lines: []line{{"", c.y}}, logY: c.log}).ticks()
