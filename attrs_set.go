@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"strings"
 	"time"
 
 	"github.com/ddfb540f/bridge/frame"
@@ -275,7 +276,9 @@ func applyPort(i *PortInfo, a *PortAttrs, r *rules) {
 	put(&i.Locked, a.Locked)
 	put(&i.ProxyARP, a.ProxyARP)
 	put(&i.GroupFwdMask, a.GroupFwdMask)
-	put(&i.BackupPort, a.BackupPort)
+	if a.BackupPort != nil {
+		i.BackupPort = strings.Clone(*a.BackupPort) // so that nothing of a request outlives it
+	}
 	put(&i.Guard, a.Guard)
 	put(&i.RootBlock, a.RootBlock)
 	put(&i.AdminEdge, a.AdminEdge)

@@ -94,6 +94,7 @@ type Bridge struct {
 
 	mu   sync.Mutex // guards the making of the next config, and the fields below
 	rand *rand.Rand
+	txs  uint64 // how many transactions there were
 
 	inputsMu sync.Mutex // guards inputs
 	inputs   []*Input   // whose batches a change waits for; replaced, never edited
@@ -127,7 +128,6 @@ func New(c Config) (*Bridge, error) {
 	b.start = b.clock()
 	b.fdb.init(b, b.rand.Uint64(), b.rand.Uint64())
 	b.host.init(b)
-	b.outbox.in = b.host.input()
 	b.serve.init()
 	rules := rulesOf(c.Kernel)
 	b.snooping.init(b, snoop.Rules{
@@ -147,9 +147,15 @@ func New(c Config) (*Bridge, error) {
 	return b, nil
 }
 
+// What no change has copied yet.
+var (
+	noVLANs   vlanGroup
+	noMasters vlanMasters
+)
+
 // firstConfig is Linux's defaults.
 func (b *Bridge) firstConfig(c *Config) *config {
-	cfg := &config{rules: rulesOf(c.Kernel), self: new(vlanGroup), masters: new(vlanMasters), byNum: make([]*portConf, 1)}
+	cfg := &config{rules: rulesOf(c.Kernel), self: &noVLANs, masters: &noMasters, byNum: make([]*portConf, 1)}
 	cfg.info = BridgeInfo{
 		Name: b.name, AddressAuto: true, MTU: defaultMTU, MTUAuto: true, Up: !c.Down, Carrier: true,
 		AgeingTime: 300 * time.Second, ForwardDelay: 15 * time.Second, HelloTime: 2 * time.Second, MaxAge: 20 * time.Second,
@@ -340,7 +346,6 @@ func mtuDiffers(pc *portConf, others []*portConf) error {
 // join puts a port in the next config, as the newest, under the lowest free
 // number.
 func (x *tx) join(p *Port, c *PortConfig) error {
-	x.own()
 	for p.num = 1; p.num < len(x.cfg.byNum) && x.cfg.byNum[p.num] != nil; p.num++ {
 	}
 	if p.num > maxPorts {
@@ -350,11 +355,8 @@ func (x *tx) join(p *Port, c *PortConfig) error {
 	if err != nil {
 		return err
 	}
-	if p.num == len(x.cfg.byNum) {
-		x.cfg.byNum = append(x.cfg.byNum, nil)
-	}
-	x.cfg.byNum[p.num] = pc
-	x.cfg.ports = slices.Insert(x.cfg.ports, 0, pc)
+	x.insert(pc)
+	x.told, x.before = make([]func(*snoop.Machine, time.Duration), 0, 8), make([]func(), 0, 4) // as many as there mostly are
 	x.snoopPort(p)
 	x.before = append(x.before, func() {
 		x.b.fdb.addPort(p)
@@ -363,7 +365,8 @@ func (x *tx) join(p *Port, c *PortConfig) error {
 			x.b.events.post(Event{Kind: EventWarning, Port: p.name, Err: err})
 		}
 	})
-	if err := x.setPort(p, c.attrs()); err != nil {
+	named := c.attrs()
+	if err := x.setPort(p, &named); err != nil {
 		return err
 	}
 	if why, no := x.checkPort(p, &c.Attrs); why != "" {
@@ -375,7 +378,7 @@ func (x *tx) join(p *Port, c *PortConfig) error {
 	if vs == nil && x.cfg.info.VLANDefaultPVID != 0 {
 		vs = Access(x.cfg.info.VLANDefaultPVID)
 	}
-	vlanDev{x, p}.set(vs)
+	vlanDev{x, p}.first(vs)
 	x.readdress = true
 	x.recalculate()
 	x.link(p)
@@ -397,9 +400,9 @@ func (b *Bridge) RemovePort(p *Port) error {
 		x.own()
 		x.treePortGone(p)
 		pc = x.cfg.conf(p)
-		pc.vlans.each(x.leaveVLAN)
 		x.cfg.byNum[p.num] = nil
 		x.cfg.ports = slices.DeleteFunc(x.cfg.ports, func(q *portConf) bool { return q == pc })
+		pc.vlans.each(x.leaveVLAN)
 		for _, q := range x.cfg.ports {
 			if q.backup == p.num {
 				q := x.edit(q.p)
@@ -407,7 +410,7 @@ func (b *Bridge) RemovePort(p *Port) error {
 			}
 		}
 		p.mu.Lock()
-		p.device = PortInfo{Name: p.name, Address: pc.info.Address, MTU: pc.info.MTU, Up: pc.info.Up, Carrier: pc.flags.has(flagCarrier), Speed: pc.info.Speed}
+		p.device = &PortInfo{Name: p.name, Address: pc.info.Address, MTU: pc.info.MTU, Up: pc.info.Up, Carrier: pc.flags.has(flagCarrier), Speed: pc.info.Speed}
 		p.mu.Unlock()
 		x.snoopPortGone(p)
 		x.readdress = true

@@ -26,6 +26,7 @@ type config struct {
 	masters         *vlanMasters // what the members of each VLAN have in common
 	ports           []*portConf  // newest first: the order in which floods visit them
 	byNum           []*portConf  // by port number; nil where there is none
+	shelf           []*portConf  // what ports is the end of, see tx.insert; nil: ports stands alone
 	neighSuppress   bool         // a port suppresses (BROPT_NEIGH_SUPPRESS_ENABLED, see recountSuppression)
 	answers         bool         // that, or a port proxies ARP
 
@@ -139,7 +140,9 @@ type tx struct {
 	b         *Bridge
 	op, dev   string
 	old, cfg  *config
+	serial    uint64 // no other transaction of the bridge has it
 	ownsPorts bool
+	inserted  bool                                        // a port was
 	readdress bool                                        // ports came, went, or changed address
 	before    []func()                                    // run before the new config is published
 	after     []func()                                    // run once no batch runs under the old one
@@ -148,7 +151,7 @@ type tx struct {
 	now       time.Duration // since New
 	leaving   *Port         // it is being removed
 	reacts    bool          // see spanning.react
-	enabled   *[]uint16     // ports that told[enabledAt-1] enables
+	enabled   *[]portRun    // ports that told[enabledAt-1] enables
 	enabledAt int
 }
 
@@ -197,7 +200,8 @@ func (b *Bridge) publishAt(now time.Duration, op, dev string, fn func(*tx) error
 		return nil, errClosed
 	}
 	next := *old
-	x := &tx{b: b, op: op, dev: dev, old: old, cfg: &next, now: now}
+	b.txs++
+	x := &tx{b: b, op: op, dev: dev, old: old, cfg: &next, now: now, serial: b.txs}
 	if err := b.spanning.within(x, fn); err != nil {
 		return nil, err
 	}
@@ -230,9 +234,30 @@ func (x *tx) refuse(no Errno, reason string) error { return refuse(x.op, x.dev, 
 // own copies the port lists, once, so that they can be changed.
 func (x *tx) own() {
 	if !x.ownsPorts {
-		x.cfg.ports, x.cfg.byNum = slices.Clone(x.cfg.ports), slices.Clone(x.cfg.byNum)
+		x.cfg.ports, x.cfg.byNum, x.cfg.shelf = slices.Clone(x.cfg.ports), slices.Clone(x.cfg.byNum), nil
 		x.ownsPorts = true
 	}
+}
+
+// insert puts a new port in the lists, as the newest, without copying them: there is room
+// in front of the one and behind the other, where no config that has been published looks,
+// and where no transaction has written that was.
+func (x *tx) insert(pc *portConf) {
+	c := x.cfg
+	x.inserted = true
+	if pc.num < len(c.byNum) {
+		x.own()
+		c.byNum[pc.num] = pc
+	} else {
+		c.byNum = append(c.byNum, pc)
+	}
+	room := len(c.shelf) - len(c.ports)
+	if room <= 0 {
+		room = 4 + len(c.ports)/2
+		c.shelf = append(make([]*portConf, room, room+len(c.ports)), c.ports...)
+	}
+	c.shelf[room-1] = pc
+	c.ports = c.shelf[room-1:]
 }
 
 // edit gives the port's part to write to: a copy, made once a transaction.
@@ -261,6 +286,9 @@ func (x *tx) setState(p *Port, s PortState) {
 	pc.info.State = s
 	pc.derive()
 	x.snoopState(p, s)
+	if x.events == nil {
+		x.events = make([]Event, 0, 2) // a port that comes up changes its state twice
+	}
 	x.events = append(x.events, Event{Kind: EventPortState, Port: p.name, State: s})
 }
 
@@ -296,7 +324,7 @@ func (x *tx) settle() {
 			}
 		}
 	}
-	if x.ownsPorts {
+	if x.ownsPorts || x.inserted {
 		c.info.Carrier = false
 		for _, pc := range c.ports {
 			c.info.Carrier = c.info.Carrier || pc.state == StateForwarding

@@ -398,7 +398,7 @@ func (v *VLANFilter) SetMcastMaxGroups(vid, end frame.VID, n uint32) error {
 // be in.
 func (v *VLANFilter) onMachine(op string, vid, end frame.VID, do func(m *snoop.Machine, now time.Duration, i frame.VID) error) error {
 	return v.b.onMachine(op, v.p, func(cfg *config, m *snoop.Machine, now time.Duration) error {
-		g, vl := v.group(), VLAN{VID: vid, End: end}
+		g, vl := v.group(v.b.cfg.Load()), VLAN{VID: vid, End: end}
 		if why := vl.check(); why != "" || g == nil {
 			return &snoop.Refusal{Errno: snoop.EINVAL, Reason: why}
 		}

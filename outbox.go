@@ -61,12 +61,15 @@ func (b *Bridge) sendMade() {
 		if ms == nil {
 			return
 		}
-		o.send(ms)
+		o.send(b, ms)
 	}
 }
 
-// send sends frames in batches of their own.
-func (o *outbox) send(ms []made) {
+// send sends frames in batches of their own. One call at a time runs it.
+func (o *outbox) send(b *Bridge, ms []made) {
+	if o.in == nil {
+		o.in = b.host.input()
+	}
 	defer func() { // also if a driver ends the goroutine
 		o.mu.Lock()
 		defer o.mu.Unlock()

@@ -85,7 +85,7 @@ type Port struct {
 
 	mu     sync.Mutex // guards the rest
 	inputs []*Input   // whose counters are this port's
-	device PortInfo   // the device of a port that has left
+	device *PortInfo  // the device of a port that has left
 }
 
 // Name is the name under which the port joined.
@@ -100,7 +100,7 @@ func (p *Port) Info() PortInfo {
 	if pc == nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.device
+		return *p.device
 	}
 	i := pc.info
 	i.Carrier = pc.flags.has(flagCarrier)
@@ -205,7 +205,7 @@ func (p *Port) onDevice(op string, fn func(*PortInfo) error, then func(*tx)) err
 		if x.cfg.conf(p) == nil {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			return fn(&p.device)
+			return fn(p.device)
 		}
 		next := x.cfg.conf(p).info
 		if err := fn(&next); err != nil {
@@ -224,7 +224,7 @@ func (p *Port) onDevice(op string, fn func(*PortInfo) error, then func(*tx)) err
 
 // build makes the first portConf of a port, with Linux's defaults.
 func (x *tx) build(p *Port, c *PortConfig) (*portConf, error) {
-	pc := &portConf{p: p, num: p.num, vlans: new(vlanGroup), info: PortInfo{
+	pc := &portConf{p: p, num: p.num, vlans: &noVLANs, info: PortInfo{
 		Name: p.name, Attached: true, No: p.num,
 		Address: c.Address, MTU: c.MTU, Up: !c.Down, Carrier: !c.NoCarrier,
 		Priority: 32, Cost: pathCost(c.Speed), Speed: c.Speed, AutoEdge: true, McastEHTHostsLimit: 512,
@@ -255,8 +255,8 @@ func (x *tx) build(p *Port, c *PortConfig) (*portConf, error) {
 }
 
 // attrs is the settings that a PortConfig names in words of its own.
-func (c *PortConfig) attrs() *PortAttrs {
-	a := &PortAttrs{
+func (c *PortConfig) attrs() PortAttrs {
+	a := PortAttrs{
 		Learning: new(!c.NoLearning), Flood: new(!c.NoFlood),
 		McastFlood: new(!c.NoMcastFlood), BcastFlood: new(!c.NoBcastFlood),
 		Hairpin: &c.Hairpin, Isolated: &c.Isolated, Locked: &c.Locked, MAB: &c.MAB,

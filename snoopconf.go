@@ -80,23 +80,34 @@ func (x *tx) snoopState(p *Port, st PortState) {
 
 // snoopEnable is called for one port after the other whenever states are selected, for
 // many a BPDU too: those in a row are told of together, and by a BPDU not at all while
-// nothing snoops.
+// nothing snoops. Mostly it is for all ports, the newest first, whose numbers fall by one
+// each: that is one run.
 func (x *tx) snoopEnable(p *Port) {
 	s := &x.b.snooping
 	if x.reacts && !s.view.On() && !s.vlans {
 		return
 	}
 	if x.enabled == nil || len(x.told) != x.enabledAt {
-		nums := new([]uint16)
+		runs := new([]portRun)
 		x.snoop(func(m *snoop.Machine, now time.Duration) {
-			for _, num := range *nums {
-				m.EnablePort(now, num)
+			for _, run := range *runs {
+				for num := run.first; num >= run.last; num-- {
+					m.EnablePort(now, num)
+				}
 			}
 		})
-		x.enabled, x.enabledAt = nums, len(x.told)
+		x.enabled, x.enabledAt = runs, len(x.told)
 	}
-	*x.enabled = append(*x.enabled, uint16(p.num))
+	num, runs := uint16(p.num), *x.enabled
+	if end := len(runs) - 1; end >= 0 && runs[end].last == num+1 {
+		runs[end].last = num
+		return
+	}
+	*x.enabled = append(runs, portRun{num, num})
 }
+
+// A portRun is the port numbers from first down to last, which is 1 at least.
+type portRun struct{ first, last uint16 }
 
 func (x *tx) snoopDisable(p *Port) {
 	x.snoop(func(m *snoop.Machine, now time.Duration) { m.DisablePort(now, uint16(p.num)) })
@@ -247,8 +258,9 @@ func (x *tx) snoopPortAttrs(p *Port, a *PortAttrs) {
 		}
 		x.snoop(func(m *snoop.Machine, _ time.Duration) { _ = m.SetPortOptions(num, o) })
 	}
-	if r := a.McastRouter; r != nil {
-		x.snoop(func(m *snoop.Machine, now time.Duration) { _ = m.SetPortRouter(now, num, 0, snoop.Router(*r)) })
+	if a.McastRouter != nil {
+		r := snoop.Router(*a.McastRouter)
+		x.snoop(func(m *snoop.Machine, now time.Duration) { _ = m.SetPortRouter(now, num, 0, r) })
 	}
 }
 

@@ -74,7 +74,8 @@ type vlanGroup struct {
 	pvid  frame.VID
 	count int
 	pages [64]*vlanPage
-	owned uint64 // pages that this copy may write; meaningless once published
+	owner uint64 // tx.serial of the transaction that made this copy, and alone may write it
+	owned uint64 // pages that it may write
 
 	tunnels *vlanTunnels // nil: no VLAN is mapped to a tunnel id
 }
@@ -86,7 +87,7 @@ type vlanPage struct {
 	lets             uint64 // state is FORWARDING or LEARNING
 	neighSuppress    uint64
 	state            [64]PortState
-	stats            [64]*vlanStats
+	own              *[64]*vlanStats // with VLANStatsPerPort; nil: those that the members share
 }
 
 type vlanStats struct{ rxPackets, rxBytes, txPackets, txBytes atomic.Uint64 }
@@ -103,6 +104,19 @@ func (s *vlanStats) countOut(f *frame.Frame) {
 		s.txPackets.Add(1)
 		s.txBytes.Add(uint64(f.Len() - frame.HeaderLen))
 	}
+}
+
+// vlanStats gives the counters of a device with the VLANs g, nil for a VLAN that it is
+// not in.
+func (c *config) vlanStats(g *vlanGroup, v frame.VID) *vlanStats {
+	p, bit := g.page(v)
+	switch {
+	case p == nil || p.member&bit == 0:
+		return nil
+	case p.own != nil:
+		return p.own[v&63]
+	}
+	return c.masters.stats(v)
 }
 
 func (g *vlanGroup) page(v frame.VID) (*vlanPage, uint64) {
@@ -135,14 +149,6 @@ func (g *vlanGroup) state(v frame.VID) PortState {
 	return p.state[v&63]
 }
 
-func (g *vlanGroup) stats(v frame.VID) *vlanStats {
-	p, _ := g.page(v)
-	if p == nil {
-		return nil
-	}
-	return p.stats[v&63]
-}
-
 // each calls fn for every member, ascending.
 func (g *vlanGroup) each(fn func(v frame.VID)) {
 	for i, p := range g.pages {
@@ -155,10 +161,34 @@ func (g *vlanGroup) each(fn func(v frame.VID)) {
 	}
 }
 
-func (g *vlanGroup) clone() *vlanGroup {
+// writableBy gives g itself to the transaction that made it, and to any other a copy.
+func (g *vlanGroup) writableBy(x *tx) *vlanGroup {
+	if g.owner == x.serial {
+		return g
+	}
 	c := *g
-	c.owned = 0
+	c.owner, c.owned = x.serial, 0
 	return &c
+}
+
+// isJust reports whether the members are vs and nothing else, all of them in state s and
+// as they are when they are new, without counters of their own.
+func (g *vlanGroup) isJust(vs []VLAN, s PortState) bool {
+	n, pvid := 0, frame.VID(0)
+	for _, vl := range vs {
+		if vl.PVID {
+			pvid = vl.VID
+		}
+		for v := vl.VID; v <= vl.last(); v++ {
+			p, bit := g.page(v)
+			if p == nil || p.member&bit == 0 || (p.untagged&bit != 0) != vl.Untagged ||
+				p.state[v&63] != s || p.neighSuppress&bit != 0 || p.own != nil {
+				return false
+			}
+			n++
+		}
+	}
+	return n == g.count && pvid == g.pvid && g.tunnels == nil
 }
 
 // writable gives the page of v to a clone that may write it.
@@ -168,6 +198,9 @@ func (g *vlanGroup) writable(v frame.VID) (*vlanPage, uint64) {
 		p := vlanPage{}
 		if g.pages[i] != nil {
 			p = *g.pages[i]
+		}
+		if p.own != nil {
+			p.own = new(*p.own)
 		}
 		g.pages[i] = &p
 		g.owned |= 1 << i
@@ -202,10 +235,16 @@ func (g *vlanGroup) setState(v frame.VID, s PortState) {
 	}
 }
 
-func (g *vlanGroup) insert(v frame.VID, st *vlanStats, s PortState) {
+// insert adds a member, with counters of its own or without.
+func (g *vlanGroup) insert(v frame.VID, counts bool, s PortState) {
 	p, bit := g.writable(v)
 	p.member |= bit
-	p.stats[v&63] = st
+	if counts {
+		if p.own == nil {
+			p.own = new([64]*vlanStats)
+		}
+		p.own[v&63] = new(vlanStats)
+	}
 	g.count++
 	g.setState(v, s)
 }
@@ -217,7 +256,9 @@ func (g *vlanGroup) remove(v frame.VID) {
 	p.forwarding &^= bit
 	p.lets &^= bit
 	p.neighSuppress &^= bit
-	p.stats[v&63] = nil
+	if p.own != nil {
+		p.own[v&63] = nil
+	}
 	g.unmapTunnel(v)
 	g.count--
 	if g.pvid == v {
@@ -225,8 +266,8 @@ func (g *vlanGroup) remove(v frame.VID) {
 	}
 }
 
-// info lists the members for a dump.
-func (g *vlanGroup) info() []VLANInfo {
+// vlanInfo lists the members of a device's VLANs for a dump.
+func (c *config) vlanInfo(g *vlanGroup) []VLANInfo {
 	vs := make([]VLANInfo, 0, g.count)
 	g.each(func(v frame.VID) {
 		p, bit := g.page(v)
@@ -235,10 +276,9 @@ func (g *vlanGroup) info() []VLANInfo {
 			State:         p.state[v&63],
 			NeighSuppress: p.neighSuppress&bit != 0,
 		}
-		if st := p.stats[v&63]; st != nil {
-			i.RxPackets, i.RxBytes = st.rxPackets.Load(), st.rxBytes.Load()
-			i.TxPackets, i.TxBytes = st.txPackets.Load(), st.txBytes.Load()
-		}
+		st := c.vlanStats(g, v)
+		i.RxPackets, i.RxBytes = st.rxPackets.Load(), st.rxBytes.Load()
+		i.TxPackets, i.TxBytes = st.txPackets.Load(), st.txBytes.Load()
 		vs = append(vs, i)
 	})
 	return vs
@@ -282,7 +322,7 @@ func (in *Input) ingress(g *vlanGroup, f *frame.Frame, state *PortState) (vid fr
 		}
 	}
 	if cfg.info.VLANStats && in.dry == nil {
-		p.stats[vid&63].countIn(f)
+		cfg.vlanStats(g, vid).countIn(f)
 	}
 	return vid, d
 }
@@ -334,7 +374,7 @@ func (in *Input) egressTag(g *vlanGroup, f *frame.Frame) frame.Tag {
 		return f.Tag
 	}
 	if in.cfg.info.VLANStats && in.dry == nil {
-		g.stats(in.vid).countOut(f)
+		in.cfg.vlanStats(g, in.vid).countOut(f)
 	}
 	if g.untagged(in.vid) {
 		return frame.Tag{}

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/ddfb540f/bridge/frame"
@@ -157,10 +158,9 @@ type vlanMasters struct {
 
 // masterPage holds 64 consecutive VIDs.
 type masterPage struct {
-	there   uint64
-	members [64]uint16 // how many devices are in the VLAN
-	msti    [64]uint16
-	stats   [64]*vlanStats
+	there uint64
+	msti  [64]uint16
+	stats [64]*vlanStats // that the members share
 }
 
 func (m *vlanMasters) has(v frame.VID) bool {
@@ -170,6 +170,9 @@ func (m *vlanMasters) has(v frame.VID) bool {
 
 // msti is the instance of a VLAN that is there.
 func (m *vlanMasters) msti(v frame.VID) uint16 { return m.pages[v>>6&63].msti[v&63] }
+
+// stats are the counters that the members of a VLAN that is there share.
+func (m *vlanMasters) stats(v frame.VID) *vlanStats { return m.pages[v>>6&63].stats[v&63] }
 
 // each calls fn for every VLAN that is there, ascending, with its page.
 func (m *vlanMasters) each(fn func(v frame.VID, p *masterPage)) {
@@ -207,24 +210,24 @@ func (x *tx) editMasters() *vlanMasters {
 	return x.cfg.masters
 }
 
-// joinVLAN counts one more device in v, and gives the counters that the members
-// share.
-func (x *tx) joinVLAN(v frame.VID) *vlanStats {
-	p, bit := x.editMasters().writable(v)
-	if p.there&bit == 0 {
-		p.there |= bit
-		p.stats[v&63] = new(vlanStats)
+// joinVLAN has v be there, for a device that comes into it.
+func (x *tx) joinVLAN(v frame.VID) {
+	if x.cfg.masters.has(v) {
+		return
 	}
-	p.members[v&63]++
-	return p.stats[v&63]
+	p, bit := x.editMasters().writable(v)
+	p.there |= bit
+	p.stats[v&63] = new(vlanStats)
 }
 
-// leaveVLAN counts one device less; the last one takes all options with it.
+// leaveVLAN follows a device that has left v; the last one takes all options with it.
+// That is looked for, not counted: so to join a VLAN that is there costs no memory.
 func (x *tx) leaveVLAN(v frame.VID) {
-	p, bit := x.editMasters().writable(v)
-	if p.members[v&63]--; p.members[v&63] == 0 {
-		p.there &^= bit
-		p.msti[v&63], p.stats[v&63] = 0, nil
-		x.snoopVLANGone(v)
+	if x.cfg.self.has(v) || slices.ContainsFunc(x.cfg.ports, func(pc *portConf) bool { return pc.vlans.has(v) }) {
+		return
 	}
+	p, bit := x.editMasters().writable(v)
+	p.there &^= bit
+	p.msti[v&63], p.stats[v&63] = 0, nil
+	x.snoopVLANGone(v)
 }

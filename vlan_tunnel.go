@@ -71,7 +71,7 @@ func (v *VLANFilter) DeleteTunnel(vid, end frame.VID) error {
 // Tunnels lists the mappings, one for each VLAN, ascending (`bridge vlan
 // tunnelshow`).
 func (v *VLANFilter) Tunnels() []VLANTunnel {
-	g := v.group()
+	g := v.group(v.b.cfg.Load())
 	if g == nil || g.tunnels == nil {
 		return nil
 	}

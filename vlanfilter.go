@@ -139,11 +139,12 @@ func (v *VLANFilter) SetNeighSuppress(vid, end frame.VID, on bool) error {
 
 // All lists the VLANs, ascending.
 func (v *VLANFilter) All() []VLANInfo {
-	g := v.group()
+	cfg := v.b.cfg.Load()
+	g := v.group(cfg)
 	if g == nil {
 		return nil
 	}
-	all, num := g.info(), 0
+	all, num := cfg.vlanInfo(g), 0
 	if v.p != nil {
 		num = v.p.num
 	}
@@ -151,9 +152,8 @@ func (v *VLANFilter) All() []VLANInfo {
 	return all
 }
 
-// group is the device's VLANs as they are now, nil for a port that has left.
-func (v *VLANFilter) group() *vlanGroup {
-	cfg := v.b.cfg.Load()
+// group is the device's VLANs as they are in cfg, nil for a port that has left.
+func (v *VLANFilter) group(cfg *config) *vlanGroup {
 	if v.p == nil {
 		return cfg.self
 	}
@@ -179,15 +179,11 @@ func (d vlanDev) group() *vlanGroup {
 // edit gives the group to write to: a copy, made once a transaction.
 func (d vlanDev) edit() *vlanGroup {
 	if d.p == nil {
-		if d.x.cfg.self == d.x.old.self {
-			d.x.cfg.self = d.x.cfg.self.clone()
-		}
+		d.x.cfg.self = d.x.cfg.self.writableBy(d.x)
 		return d.x.cfg.self
 	}
 	pc := d.x.edit(d.p)
-	if old := d.x.old.conf(d.p); old != nil && old.vlans == pc.vlans {
-		pc.vlans = pc.vlans.clone()
-	}
+	pc.vlans = pc.vlans.writableBy(d.x)
 	return pc.vlans
 }
 
@@ -215,15 +211,33 @@ func (d vlanDev) addRange(vl VLAN) {
 func (d vlanDev) add(vid frame.VID, pvid, untagged bool) {
 	g := d.edit()
 	if !g.has(vid) {
-		st := d.x.joinVLAN(vid)
-		if d.p != nil && d.x.cfg.info.VLANStatsPerPort {
-			st = new(vlanStats)
-		}
-		g.insert(vid, st, d.firstState())
-		d.x.snoopJoin(d.p, vid, d.firstState())
-		d.x.addLocal(d.p, d.address(), vid)
+		g.insert(vid, d.p != nil && d.x.cfg.info.VLANStatsPerPort, d.firstState())
+		d.joined(vid)
 	}
 	g.setFlags(vid, pvid, untagged)
+}
+
+// joined is what follows when the device has come into a VLAN.
+func (d vlanDev) joined(vid frame.VID) {
+	d.x.joinVLAN(vid)
+	d.x.snoopJoin(d.p, vid, d.firstState())
+	d.x.addLocal(d.p, d.address(), vid)
+}
+
+// first gives a port that joins its members vs. Most ports of a bridge are in the same
+// VLANs: it shares the group of the port that joined last, if that is what it would get.
+func (d vlanDev) first(vs []VLAN) {
+	cfg := d.x.cfg
+	if len(cfg.ports) < 2 || cfg.info.VLANStatsPerPort || !cfg.ports[1].vlans.isJust(vs, d.firstState()) {
+		d.set(vs)
+		return
+	}
+	d.x.edit(d.p).vlans = cfg.ports[1].vlans
+	for _, vl := range vs {
+		for v := vl.VID; v <= vl.last(); v++ {
+			d.joined(v)
+		}
+	}
 }
 
 func (d vlanDev) del(vid frame.VID) {

@@ -54,7 +54,7 @@ type port struct {
 	members  map[frame.VID]*member // its memberships, by VLAN: lists, the newest first
 	serial   uint64                // of the newest membership
 	hosts    uint32                // tracked
-	counters *Counters
+	counters Counters
 }
 
 func (p *port) ref() PortRef { return PortRef{p.num, p.rank} }
@@ -106,7 +106,7 @@ func (pc *portContext) stopped() bool {
 // as RouterLearned. num must be free.
 func (m *Machine) AddPort(num uint16) {
 	m.lastRank++
-	p := &port{num: num, rank: m.lastRank, opts: DefaultPortOptions, counters: new(Counters), members: map[frame.VID]*member{}}
+	p := &port{num: num, rank: m.lastRank, opts: DefaultPortOptions}
 	p.ctx.init(p, m.bridge, 0)
 	m.ports[num] = p
 	m.byRank = slices.Insert(m.byRank, 0, p)
@@ -226,6 +226,9 @@ func (p *port) link(x *member) {
 	vid := x.entry.key.VID
 	if x.next = p.members[vid]; x.next != nil {
 		x.next.prev = x
+	}
+	if p.members == nil {
+		p.members = map[frame.VID]*member{}
 	}
 	p.members[vid] = x
 	p.serial++

@@ -26,10 +26,20 @@ type Stats struct {
 }
 
 // Counters are the Stats of a port or of the bridge as they are counted, by any
-// number of goroutines.
-type Counters struct {
+// number of goroutines. They take no memory before there is something to count.
+type Counters struct{ at atomic.Pointer[tallies] }
+
+type tallies struct {
 	igmp, mld [3][3][2]atomic.Uint64 // query, report, leave; version; direction
 	errors    [2]atomic.Uint64
+}
+
+func (c *Counters) tallies() *tallies {
+	if t := c.at.Load(); t != nil {
+		return t
+	}
+	c.at.CompareAndSwap(nil, new(tallies))
+	return c.at.Load()
 }
 
 // SetStats has messages counted, or not (mcast_stats_enabled; off at first).
@@ -45,7 +55,7 @@ func (m *Machine) Counters(port uint16) *Counters {
 		return &m.host
 	}
 	if p := m.ports[port]; p != nil {
-		return p.counters
+		return &p.counters
 	}
 	return new(Counters)
 }
@@ -66,14 +76,15 @@ func (c *Counters) Count(p *Packet, d Direction) {
 // CountError counts a frame that Parse refused (br_multicast_err_count).
 func (c *Counters) CountError(p *Packet) {
 	if p.Family != L2 {
-		c.errors[p.Family.ip()].Add(1)
+		c.tallies().errors[p.Family.ip()].Add(1)
 	}
 }
 
 func (c *Counters) add(f Family, what int, version uint8, d Direction) {
-	of := &c.igmp
+	t := c.tallies()
+	of := &t.igmp
 	if f == IPv6 {
-		of = &c.mld
+		of = &t.mld
 	}
 	of[what][(version-1)%3][d&1].Add(1)
 }
@@ -99,18 +110,22 @@ func (c *Counters) ownQuery(m *Machine, f Family, version uint8, host bool) {
 
 // Stats gives the counters' present values.
 func (c *Counters) Stats() (s Stats) {
+	t := c.at.Load()
+	if t == nil {
+		return s
+	}
 	for d := range 2 {
 		for v := range 3 {
-			s.IGMPQueries[v][d] = c.igmp[0][v][d].Load()
-			s.IGMPReports[v][d] = c.igmp[1][v][d].Load()
+			s.IGMPQueries[v][d] = t.igmp[0][v][d].Load()
+			s.IGMPReports[v][d] = t.igmp[1][v][d].Load()
 			if v < 2 {
-				s.MLDQueries[v][d] = c.mld[0][v][d].Load()
-				s.MLDReports[v][d] = c.mld[1][v][d].Load()
+				s.MLDQueries[v][d] = t.mld[0][v][d].Load()
+				s.MLDReports[v][d] = t.mld[1][v][d].Load()
 			}
 		}
-		s.IGMPLeaves[d] = c.igmp[2][0][d].Load()
-		s.MLDLeaves[d] = c.mld[2][0][d].Load()
+		s.IGMPLeaves[d] = t.igmp[2][0][d].Load()
+		s.MLDLeaves[d] = t.mld[2][0][d].Load()
 	}
-	s.IGMPParseErrors, s.MLDParseErrors = c.errors[0].Load(), c.errors[1].Load()
+	s.IGMPParseErrors, s.MLDParseErrors = t.errors[0].Load(), t.errors[1].Load()
 	return s
 }

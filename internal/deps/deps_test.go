@@ -40,7 +40,8 @@ var rooms = map[string]int{
 	"frameio": 3, "filter": 3,
 	"capture": 4, "qemu": 4, "xdp": 4, "vxlan": 4, "internal/conformance": 4,
 	"bridgetest": 5,
-	"examples":   6, "cmd": 6, "internal/e2ebench": 6, "internal/stpsim": 6,
+	"examples":   6, "cmd": 6, "internal/e2ebench": 6, "internal/stpsim": 6, "internal/workload": 6,
+	"internal/instructions": 7, "internal/scalebench": 7,
 }
 
 // testRooms are packages that only tests may import.
