@@ -185,7 +185,13 @@ func TestBatchIsTransport(t *testing.T) {
 			var fs []frame.Frame
 			for range 1 + r.IntN(150) {
 				f := w.randomFrame(r).f
-				if coin(r, 2) {
+				if n := len(fs); n > 0 && coin(r, 2) { // traffic comes in runs
+					copy(f.Data[:12], fs[n-1].Data[:12])
+					if coin(r, 2) {
+						f = fs[n-1]
+					}
+				}
+				if f.Plain() && coin(r, 2) {
 					f = asAside(f)
 				}
 				fs = append(fs, f)

@@ -1,10 +1,6 @@
 package bridge
 
-import (
-	"math"
-
-	"github.com/ddfb540f/bridge/frame"
-)
+import "github.com/ddfb540f/bridge/frame"
 
 // flood sends a frame out of every port that wants it, the newest first
 // (br_flood). from is where it came in, nil if from the host: then the flags for
@@ -40,72 +36,6 @@ func (in *Input) flood(from *portConf, f *frame.Frame, kind Decision) outcome {
 	}
 	r.end()
 	return o
-}
-
-// A floodRound is where the last flooded frame of a batch went: one that comes in alike
-// goes there too, and no port is asked again.
-type floodRound struct {
-	as      floodKey
-	known   bool
-	odd     bool        // a port wants more than a place in its vector
-	longest int         // frame that every port takes
-	ports   []departure // twice their numbers, and one more if the tag is taken off
-}
-
-// A floodKey is all that decides where a frame is flooded, of one that no filter,
-// snooping or answer of the bridge's has to do with.
-type floodKey struct {
-	cfg                *config
-	from               *portConf
-	wanted             portFlags
-	vid                frame.VID
-	filtered, isolated bool
-}
-
-// round gives the round that the frame under way may follow, or may be the first of;
-// nil if it must go its own way.
-func (in *Input) round(from *portConf, kind Decision, wanted portFlags) *floodRound {
-	if in.watched || in.dry != nil || in.hooks != nil || in.replied || in.cfg.info.VLANStats || kind == Multicast && in.snooped {
-		return nil
-	}
-	r := &in.flooded
-	if as := (floodKey{in.cfg, from, wanted, in.vid, in.filtered, in.isolated}); r.as != as {
-		*r = floodRound{as: as, longest: math.MaxInt, ports: r.ports[:0]}
-	} else if !r.known {
-		return nil // it could not be followed
-	}
-	return r
-}
-
-// add notes that the frame has left by a port.
-func (r *floodRound) add(in *Input, pc *portConf) {
-	if r == nil {
-		return
-	}
-	d := departure(pc.num) << 1
-	if in.filtered && pc.vlans.untagged(in.vid) {
-		d |= bare
-	}
-	r.ports = append(r.ports, d)
-	r.longest = min(r.longest, pc.mtu+frame.HeaderLen+frame.TagLen)
-	r.odd = r.odd || pc.flags&(flagLink|flagTunnel) != flagLink
-}
-
-// end makes the round known, if it can be followed.
-func (r *floodRound) end() {
-	if r != nil {
-		r.known = !r.odd && len(r.ports) > 0
-	}
-}
-
-// roundAgain sends a frame where the one before went.
-func (in *Input) roundAgain(r *floodRound) outcome {
-	view := departure(in.firstView) << 1
-	for _, d := range r.ports {
-		num := int(d >> 1)
-		in.put(num, in.cfg.byNum[num].p, view|d&bare)
-	}
-	return used()
 }
 
 // floodFlags are those that a port needs to get flooded frames of a kind.

@@ -44,7 +44,9 @@ type Input struct {
 	replied  bool   // ports that suppress need not see the frame (proxyarp_replied)
 	nexthop  uint32 // of the port in whose place its backup is to send the frame; 0 none
 	src, dst flow
-	header   struct{ src, dst address }
+	header   header
+	came     frame.Tag    // the tag, when it came in
+	again    bool         // the frame before had the same header
 	snooped  bool         // snooping has looked at the frame: packet holds
 	packet   snoop.Packet // what it says of groups
 
@@ -61,6 +63,7 @@ type Input struct {
 	written   int           // how many of touched are written
 	undecided int           // frames of the batch that nothing became of yet
 	leaving   []frame.Frame // one vector, to be written
+	trail     trail         // where the last frame to a known station went
 	flooded   floodRound    // where the last flooded frame went
 	pushed    []byte        // frames whose tag went back into the payload
 	fin       finishing
@@ -73,6 +76,9 @@ type Input struct {
 	judging bool        // judges is set
 	judges  atomic.Bool // a filter was asked in this batch
 }
+
+// A header is a frame's addresses.
+type header struct{ src, dst address }
 
 // An overlay holds what a frame in a dry run would have changed in the FDB, for
 // the later steps of the same frame to see: the entry of its source, and the one
@@ -243,7 +249,7 @@ func (in *Input) receive(f *frame.Frame) (outcome, error) {
 		in.adopt(cfg)
 	}
 	in.vid, in.nexthop, in.replied, in.snooped = 0, 0, false, false
-	whole := f.WellFormed()
+	before, whole := in.header, f.WellFormed()
 	if whole {
 		in.setHeader(f)
 	} else {
@@ -268,6 +274,10 @@ func (in *Input) receive(f *frame.Frame) (outcome, error) {
 	}
 	if f.Owes() && f.CheckOwed() != nil {
 		return dropped(DropBadOffload), nil
+	}
+	in.came = f.Tag
+	if in.again = in.header == before; in.again && in.follow(f) {
+		return used(), nil
 	}
 	return in.handleFrame(pc, f), nil
 }

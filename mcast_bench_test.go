@@ -61,7 +61,10 @@ func byTurns(b *testing.B, turns ...turn) {
 // carrying is a turn that carries 512 of fs in batches, and the next ones in its next turn:
 // so few that most turns pass undisturbed on a machine that has other work too.
 func carrying(name string, in *bridge.Input, fs []frame.Frame) turn {
-	const n = 512
+	return carryingN(name, in, fs, 512)
+}
+
+func carryingN(name string, in *bridge.Input, fs []frame.Frame, n int) turn {
 	next := 0
 	return turn{name, n, func() {
 		_ = in.Receive(fs[next : next+n])
