@@ -48,8 +48,8 @@ func (in *Input) follow(f *frame.Frame) bool {
 	return true
 }
 
-// leaveTrail remembers where a frame went: f has gone from one port to another, as a unicast frame that
-// nothing was special about.
+// leaveTrail remembers where a frame went: from one port to another, if nothing was
+// special about it.
 func (in *Input) leaveTrail(from, to *portConf, f *frame.Frame) {
 	i := &in.cfg.info
 	const special = flagLocked | flagTunnel
@@ -63,11 +63,15 @@ func (in *Input) leaveTrail(from, to *portConf, f *frame.Frame) {
 		return
 	}
 	t := trail{
-		cfg: in.cfg, header: in.header, tag: in.came, inside: f.Tag, vid: in.vid, longest: to.mtu + frame.HeaderLen + frame.TagLen,
+		cfg: in.cfg, header: in.header, tag: in.came, inside: f.Tag, vid: in.vid, longest: to.longest(),
 		src: seen{in.src, in.src.at.slot().load()}, dst: seen{in.dst, in.dst.at.slot().load()}, num: to.num, p: to.p,
 	}
-	if src := t.src.val; src.port() != from.num || src.updated() < in.now || !src.has(fdbSeen) || src.has(fdbLocal|fdbInactive|fdbDead) || t.dst.val.port() != to.num {
-		return // the next one changes something, or somebody else does just now
+	src, dst := t.src.val, t.dst.val
+	if src.port() != from.num || src.updated() < in.now || !src.has(fdbSeen) || src.has(fdbLocal|fdbInactive|fdbDead) {
+		return // the next one changes something
+	}
+	if dst.port() != to.num || dst.has(fdbLocal|fdbDead) {
+		return // somebody has changed it since it was looked up
 	}
 	if in.filtered && to.vlans.untagged(in.vid) {
 		t.bare = bare
@@ -120,7 +124,7 @@ func (r *floodRound) add(in *Input, pc *portConf) {
 		d |= bare
 	}
 	r.ports = append(r.ports, d)
-	r.longest = min(r.longest, pc.mtu+frame.HeaderLen+frame.TagLen)
+	r.longest = min(r.longest, pc.longest())
 	r.odd = r.odd || pc.flags&(flagLink|flagTunnel) != flagLink
 }
 

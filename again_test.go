@@ -15,6 +15,7 @@ import (
 func TestRuns(t *testing.T) {
 	const here, there = 1, 2
 	talk := etherN(mac(there), mac(here), 100)
+	query := igmpQuery(mac(here))
 	for _, tc := range []struct {
 		name string
 		cfg  bridge.Config
@@ -33,6 +34,8 @@ func TestRuns(t *testing.T) {
 		{"a frame that is too long", bridge.Config{}, bridge.PortConfig{}, []frame.Frame{talk, talk, talk, etherN(mac(there), mac(here), 1600), talk}},
 		{"a flood too long for one port", bridge.Config{}, bridge.PortConfig{},
 			[]frame.Frame{etherN(mac(99), mac(here), 60), etherN(mac(99), mac(here), 1300), etherN(mac(99), mac(here), 60), etherN(mac(99), mac(here), 1300)}},
+		{"queries are counted by port", bridge.Config{McastSnooping: true, Attrs: bridge.BridgeAttrs{McastStats: new(true)}}, bridge.PortConfig{},
+			[]frame.Frame{query, query, query}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var labs [2]*lab
@@ -53,6 +56,7 @@ func TestRuns(t *testing.T) {
 			same(t, one, whole, "in one batch")
 			for n := 1; n <= 3; n++ {
 				assert.Equal(t, one.p(n).VLANs().All(), whole.p(n).VLANs().All())
+				assert.Equal(t, one.p(n).McastStats(), whole.p(n).McastStats())
 			}
 			balanced(t, whole.b)
 		})

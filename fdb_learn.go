@@ -64,7 +64,7 @@ func (in *Input) fetch(fs []frame.Frame) {
 		pvid = in.pc.vlans.pvid
 	}
 	f, sum := &in.b.fdb, uint64(0)
-	var last address
+	var last header
 	for i := range fs {
 		if len(fs[i].Data) < frame.HeaderLen {
 			continue
@@ -73,16 +73,16 @@ func (in *Input) fetch(fs []frame.Frame) {
 		if pvid != 0 && fs[i].Tag.VID() != 0 {
 			vid = fs[i].Tag.VID()
 		}
-		dst := address(binary.BigEndian.Uint64(head) >> 16)
-		if dst == last {
+		now := header{src: address(binary.BigEndian.Uint64(head[6:]) >> 16), dst: address(binary.BigEndian.Uint64(head) >> 16)}
+		if now == last {
 			continue
 		}
-		last = dst
-		h := f.hash(dst.key(vid))
+		last = now
+		h := f.hash(now.dst.key(vid))
 		seg := in.dir.segment(h)
 		at := seg.home(h)
 		sum += seg.slots[at].key.Load() + uint64(seg.used[at].Load())
-		h = f.hash(address(binary.BigEndian.Uint64(head[6:]) >> 16).key(vid))
+		h = f.hash(now.src.key(vid))
 		seg = in.dir.segment(h)
 		sum += seg.slots[seg.home(h)].key.Load()
 	}

@@ -149,7 +149,7 @@ func (f *FDB) newSegmentLocked(depth uint, prefix uint64, n int) *fdbSegment {
 		f.segments = append(f.segments, s)
 	}
 	f.depths[depth]++
-	f.large.Store(len(f.segments) > fdbLarge)
+	f.large.Store(len(f.segments)-len(f.free) > fdbLarge)
 	return s
 }
 
@@ -174,6 +174,7 @@ func (f *FDB) retireLocked(s *fdbSegment) {
 	f.depths[s.depth]--
 	f.segments[s.number] = nil
 	f.free = append(f.free, s.number)
+	f.large.Store(len(f.segments)-len(f.free) > fdbLarge)
 }
 
 // placeLocked finds a slot for k, which is not there, and fills it.

@@ -89,7 +89,7 @@ func (fin *finishing) shrink() {
 		return
 	}
 	if fin.idle++; fin.idle == idleBatches {
-		fin.bytes, fin.done, fin.ready, fin.idle = nil, nil, nil, 0
+		fin.bytes, fin.done, fin.ready, fin.known, fin.idle = nil, nil, nil, nil, 0
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 // Bounds of what a batch gathers before it is written, in its middle: a frame that is
 // flooded to tunnels has a view for each tunnel id, one for a group may have one, with
 // bytes of its own, for each station, and of those there may be any number. Between two
-// looks at the bounds as many views are added as there are ports, and each may be finished
-// in as many ways as there are needs; views are numbered in 15 bits.
+// looks at the bounds as many views are added as there are ports; all are numbered in 15
+// bits.
 const (
 	manyViews = 4096
 	manyBytes = 1 << 20
@@ -141,11 +141,14 @@ func (pc *portConf) forwardable(f *frame.Frame) DropReason {
 	switch {
 	case pc.flags&flagLink != flagLink:
 		return DropPortDown
-	case f.Len() > pc.mtu+frame.HeaderLen+frame.TagLen && !f.Owed.GSO():
+	case f.Len() > pc.longest() && !f.Owed.GSO():
 		return DropTooLong
 	}
 	return NotDropped
 }
+
+// longest is how long a frame may be, without the tag beside it, that is cut nowhere.
+func (pc *portConf) longest() int { return pc.mtu + frame.HeaderLen + frame.TagLen }
 
 func (in *Input) notForwardable(pc *portConf, f *frame.Frame, why DropReason) {
 	in.noteReason(ProbePushXmit, pc.p, f, Dropped, why)
