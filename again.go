@@ -55,7 +55,7 @@ func (in *Input) leaveTrail(from, to *portConf, f *frame.Frame) {
 	const special = flagLocked | flagTunnel
 	switch {
 	case in.watched || in.dry != nil || in.hooks != nil || in.cfg.answers || i.VLANStats || i.Promisc,
-		from.flags&(special|flagLearning) != flagLearning || to.flags&(flagTunnel|flagLink) != flagLink,
+		from.flags&(special|flagLearning) != flagLearning,
 		in.nexthop != 0 || to.backup != 0 || in.came.Present() && in.filtered && in.came.TPID != i.VLANProtocol:
 		return
 	}
@@ -73,10 +73,21 @@ func (in *Input) leaveTrail(from, to *portConf, f *frame.Frame) {
 	if dst.port() != to.num || dst.has(fdbLocal|fdbDead) {
 		return // somebody has changed it since it was looked up
 	}
-	if in.filtered && to.vlans.untagged(in.vid) {
-		t.bare = bare
+	if tag, ok := in.departed(to.num); ok {
+		t.bare = tag
+		in.trail = t
 	}
-	in.trail = t
+}
+
+// departed tells how the frame under way has left by a port: bare, if that took its tag
+// off. ok is false if it has not left, or not as it came in.
+func (in *Input) departed(num int) (tag departure, ok bool) {
+	if num >= len(in.out) || len(in.out[num].out) == 0 {
+		return 0, false
+	}
+	out := in.out[num].out
+	d := out[len(out)-1]
+	return d & bare, int(d>>1) == in.firstView
 }
 
 // A floodRound is where the last flooded frame of a batch went: one that comes in alike
@@ -84,7 +95,7 @@ func (in *Input) leaveTrail(from, to *portConf, f *frame.Frame) {
 type floodRound struct {
 	as      floodKey
 	known   bool
-	odd     bool        // a port wants more than a place in its vector
+	odd     bool        // the frame did not leave by a port, or not as it came in
 	longest int         // frame that every port takes
 	ports   []departure // twice their numbers, and one more if the tag is taken off
 }
@@ -119,13 +130,10 @@ func (r *floodRound) add(in *Input, pc *portConf) {
 	if r == nil {
 		return
 	}
-	d := departure(pc.num) << 1
-	if in.filtered && pc.vlans.untagged(in.vid) {
-		d |= bare
-	}
-	r.ports = append(r.ports, d)
+	tag, ok := in.departed(pc.num)
+	r.ports = append(r.ports, departure(pc.num)<<1|tag)
 	r.longest = min(r.longest, pc.longest())
-	r.odd = r.odd || pc.flags&(flagLink|flagTunnel) != flagLink
+	r.odd = r.odd || !ok
 }
 
 // end makes the round known, if it can be followed.

@@ -99,8 +99,7 @@ func (s *fdbSegment) home(h uint64) uint32 {
 // find looks k up. It returns the slot and the two words it saw there.
 func (s *fdbSegment) find(k, h uint64) (slot uint32, key uint64, v fdbVal, ok bool) {
 	slots := s.slots
-	i := uint64(uint32(h)) * uint64(len(slots)) >> 32 // home
-	for {
+	for i := int(s.home(h)); ; {
 		e := &slots[i]
 		key := e.key.Load()
 		if key == 0 {
@@ -115,7 +114,7 @@ func (s *fdbSegment) find(k, h uint64) (slot uint32, key uint64, v fdbVal, ok bo
 				return uint32(i), key, v, true
 			}
 		}
-		if i++; i == uint64(len(slots)) {
+		if i++; i == len(slots) {
 			i = 0
 		}
 	}
