@@ -64,6 +64,17 @@ func randomWorld(r *rand.Rand) world {
 	return w
 }
 
+// simple takes away most of what is special about w.
+func (w *world) simple(r *rand.Rand) {
+	w.cfg.Promisc, w.cfg.VLANStats, w.filter = false, false, 0
+	for i := range w.ports {
+		if c := &w.ports[i]; !coin(r, 5) {
+			c.NoLearning, c.Locked, c.MAB, c.Isolated, c.ProxyARP = false, false, false, false, false
+			w.states[i] = bridge.StateForwarding
+		}
+	}
+}
+
 // lab makes a lab of w; caps has a say in what the cables take.
 func (w world) lab(t testing.TB, tagAside bool) *lab {
 	cfg := w.cfg
@@ -174,13 +185,24 @@ func TestTagAsideIsTag(t *testing.T) {
 }
 
 // A batch is transport: N frames in one batch do what N batches of one do, and
-// batches cut anywhere and brought by several Inputs in turn.
+// batches cut anywhere and brought by several Inputs in turn. And what is done at once
+// for a frame with which there is nothing special is what the steps do that a Trace is
+// shown: the batches of one are watched.
 func TestBatchIsTransport(t *testing.T) {
 	properties(t, 150, func(t *testing.T, r *rand.Rand) {
 		w := randomWorld(r)
+		if coin(r, 2) {
+			w.simple(r)
+		}
 		whole, single, cut := w.lab(t, coin(r, 2)), w.lab(t, coin(r, 2)), w.lab(t, coin(r, 2))
+		single.b.SetTrace(func(bridge.Step) {})
 		ins := map[int][]*bridge.Input{}
 		for range 6 {
+			pause := time.Duration(r.IntN(3)) * 40 * time.Second
+			for _, l := range []*lab{whole, single, cut} {
+				l.clock.add(pause)
+				l.b.Tick(l.clock.now())
+			}
 			port := 1 + r.IntN(len(w.ports))
 			var fs []frame.Frame
 			for range 1 + r.IntN(150) {

@@ -79,9 +79,9 @@ func (b *Bridge) ExplainXmit(f frame.Frame) Explanation { return b.explain(nil, 
 func (b *Bridge) explain(p *Port, f frame.Frame) (e Explanation) {
 	in := &Input{b: b, port: p, ctr: new(counters), dry: new(overlay), watched: true, now: b.stamp()}
 	in.trace = func(s Step) { e.Steps = append(e.Steps, s) }
-	var o outcome
 	f = f.Clone() // what is explained stays valid when the caller's buffer does not
-	o, e.Err = in.receive(in.enter(&f))
+	o := in.receive(in.enter(&f))
+	e.Err = in.refusal
 	in.account(o)
 	e.Verdict, e.Reason = o.verdict, o.reason
 	e.Out = in.gather(in.dry.out)

@@ -184,9 +184,9 @@ func (f *FDB) find(k uint64) (at fdbAt, key uint64, v fdbVal, ok bool) {
 	h := f.hash(k)
 	for {
 		seg := f.dir.Load().segment(h)
-		i, key, v, ok := seg.find(k, h)
-		if ok || !seg.retired.Load() {
-			return fdbAt{seg, i}, key, v, ok
+		i, key, v := seg.find(k, h)
+		if v != 0 || !seg.retired.Load() {
+			return fdbAt{seg, i}, key, v, v != 0
 		}
 	}
 }

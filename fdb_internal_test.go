@@ -485,36 +485,3 @@ func TestEntryOfLeavingPort(t *testing.T) {
 	assert.Equal(t, "p", names[testMAC(1)])
 	assert.Equal(t, "p", names[testMAC(100)])
 }
-
-// TestNoTrailToTheGone: what is remembered of a frame that went to a station is what the
-// FDB said when it went there, not what another made of the entry since.
-func TestNoTrailToTheGone(t *testing.T) {
-	for name, change := range map[string]func(f *FDB, at fdbAt){
-		"nothing":       func(*FDB, fdbAt) {},
-		"deleted":       func(f *FDB, at fdbAt) { f.deleteLocked(at) },
-		"becomes local": func(f *FDB, at fdbAt) { f.replaceLocked(at, at.slot().load()|fdbLocal) },
-	} {
-		b := testBridge(t, Config{})
-		from, to := testPort(t, b, "from", PortConfig{}), testPort(t, b, "to", PortConfig{})
-		require.NoError(t, to.Receive(learnFrame(testMAC(2))))
-		in := from.Input()
-		f := learnFrame(testMAC(1))
-		dst := testMAC(2)
-		copy(f.Data, dst[:])
-		in.begin(2)
-		for range 2 {
-			_, err := in.receive(in.enter(&f))
-			require.NoError(t, err)
-		}
-		require.NotNil(t, in.trail.cfg, "it follows a trail")
-		in.trail = trail{}
-		b.fdb.mu.Lock()
-		change(&b.fdb, in.dst.at)
-		b.fdb.mu.Unlock()
-		in.leaveTrail(in.cfg.conf(from), in.cfg.conf(to), &in.views[in.firstView])
-		assert.Equal(t, name == "nothing", in.trail.cfg != nil, name)
-		in.undecided = 0
-		in.flush()
-		in.end()
-	}
-}

@@ -22,28 +22,42 @@ func (in *Input) lookup(k uint64, hint *flow) (v fdbVal, ok bool) {
 	if in.dry != nil && in.dry.has(k) {
 		return in.dry.val, in.dry.key == k
 	}
-	if key := hint.key; key&^fdbGenMask == k && key != 0 {
-		s := hint.at.slot()
-		if s.key.Load() == key { // as in find: key, val, key
-			if v := s.load(); s.key.Load() == key && v&fdbDead == 0 {
-				return v, true
-			}
-		}
+	if v = hint.val(k); v == 0 {
+		v = in.search(k, hint)
 	}
+	return v, v != 0
+}
+
+// val is the val of k if the hint leads to it, else 0.
+func (h *flow) val(k uint64) fdbVal {
+	if h.key&^fdbGenMask != k || h.key == 0 {
+		return 0
+	}
+	s := h.at.slot()
+	if s.key.Load() != h.key { // as in find: key, val, key
+		return 0
+	}
+	if v := s.load(); s.key.Load() == h.key && v&fdbDead == 0 {
+		return v
+	}
+	return 0
+}
+
+// search is lookup without the hint, which it renews. It answers 0 if there is none.
+func (in *Input) search(k uint64, hint *flow) fdbVal {
 	f := &in.b.fdb
 	h := f.hash(k)
 	for {
 		seg := in.dir.segment(h)
-		i, key, v, ok := seg.find(k, h)
-		if ok {
+		if i, key, v := seg.find(k, h); v != 0 {
 			hint.key, hint.at.i = key, i
 			if hint.at.seg != seg { // a pointer costs more to store than to compare
 				hint.at.seg = seg
 			}
-			return v, true
+			return v
 		}
 		if !seg.retired.Load() {
-			return 0, false
+			return 0
 		}
 		in.dir = *f.dir.Load()
 	}

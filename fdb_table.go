@@ -96,23 +96,24 @@ func (s *fdbSegment) home(h uint64) uint32 {
 	return uint32(uint64(uint32(h)) * uint64(len(s.slots)) >> 32)
 }
 
-// find looks k up. It returns the slot and the two words it saw there.
-func (s *fdbSegment) find(k, h uint64) (slot uint32, key uint64, v fdbVal, ok bool) {
+// find looks k up. It returns the slot and the two words it saw there; a val of 0, which
+// no entry has, if there is none.
+func (s *fdbSegment) find(k, h uint64) (slot uint32, key uint64, v fdbVal) {
 	slots := s.slots
 	for i := int(s.home(h)); ; {
 		e := &slots[i]
 		key := e.key.Load()
-		if key == 0 {
-			return 0, 0, 0, false
-		}
 		if key&^fdbGenMask == k {
 			v := e.load()
 			if e.key.Load() != key {
 				continue // the slot was given to another address in between
 			}
 			if v&fdbDead == 0 {
-				return uint32(i), key, v, true
+				return uint32(i), key, v
 			}
+		}
+		if key == 0 {
+			return 0, 0, 0
 		}
 		if i++; i == len(slots) {
 			i = 0

@@ -89,9 +89,6 @@ func (in *Input) forward(from *portConf, f *frame.Frame, num int) outcome {
 		return dropped(why)
 	}
 	in.egress(to, f)
-	if in.again && from != nil {
-		in.leaveTrail(from, to, f)
-	}
 	return used()
 }
 
@@ -216,8 +213,8 @@ func (in *Input) abandon() {
 func (in *Input) forgetBatch() {
 	in.forgetViews()
 	in.pushed = in.pushed[:0]
-	in.trail, in.flooded.as = trail{}, floodKey{}
-	in.cfg, in.hooks, in.pc, in.dir = nil, nil, nil, fdbDir{}
+	in.flooded.as = floodKey{}
+	in.cfg, in.hooks, in.pc, in.dir, in.refusal = nil, nil, nil, fdbDir{}, nil
 	if in.packet.Control() { // it points into its frame
 		in.packet = snoop.Packet{}
 	}

@@ -3,6 +3,7 @@ package bridge
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/ddfb540f/bridge/frame"
@@ -38,6 +39,8 @@ type Input struct {
 	pc       *portConf // the port's part of cfg; nil: the host, or a port that has left
 	dir      fdbDir    // of the FDB; an old one leads to segments that say so
 	hooks    *hooks    // of cfg
+	simple   bool      // of cfg, pc and the batch, see straight
+	entrance entrance  // of the last frame
 	vid      frame.VID
 	filtered bool   // VLAN filtering was on when the frame came in
 	isolated bool   // the frame came in by an isolated port
@@ -45,8 +48,6 @@ type Input struct {
 	nexthop  uint32 // of the port in whose place its backup is to send the frame; 0 none
 	src, dst flow
 	header   header
-	came     frame.Tag    // the tag, when it came in
-	again    bool         // the frame before had the same header
 	snooped  bool         // snooping has looked at the frame: packet holds
 	packet   snoop.Packet // what it says of groups
 
@@ -62,8 +63,8 @@ type Input struct {
 	touched   []int         // which of out are not empty, in order
 	written   int           // how many of touched are written
 	undecided int           // frames of the batch that nothing became of yet
+	refusal   error         // of the first frame that the device refused
 	leaving   []frame.Frame // one vector, to be written
-	trail     trail         // where the last frame to a known station went
 	flooded   floodRound    // where the last flooded frame went
 	pushed    []byte        // frames whose tag went back into the payload
 	fin       finishing
@@ -155,7 +156,7 @@ func (in *Input) carry(fs []frame.Frame) error {
 }
 
 // batch carries up to batchSize frames.
-func (in *Input) batch(fs []frame.Frame) (first error) {
+func (in *Input) batch(fs []frame.Frame) error {
 	in.begin(len(fs))
 	defer in.end()
 	if len(fs) > 1 && in.b.fdb.large.Load() {
@@ -165,13 +166,15 @@ func (in *Input) batch(fs []frame.Frame) (first error) {
 		if in.crowded() {
 			in.spill(false)
 		}
-		o, err := in.receive(in.enter(&fs[i]))
-		if in.account(o); err != nil && first == nil {
-			first = err
+		if o := in.receive(in.enter(&fs[i])); o.verdict == Used {
+			in.undecided--
+			in.tally.used++
+		} else {
+			in.account(o)
 		}
 	}
 	in.flush()
-	return first
+	return in.refusal
 }
 
 // begin marks the batch, so that a change of the configuration can wait for its
@@ -236,50 +239,58 @@ func (in *Input) account(o outcome) {
 
 // enter makes a frame the one under way: its first view, which may be changed.
 func (in *Input) enter(f *frame.Frame) *frame.Frame {
-	in.firstView = len(in.views)
-	in.views = append(in.views, *f)
-	return &in.views[in.firstView]
+	n := len(in.views)
+	in.firstView, in.views = n, slices.Grow(in.views, 1)[:n+1]
+	view := &in.views[n]
+	*view = *f
+	return view
 }
 
 // receive is the door: what the device and __netif_receive_skb_core do before the
 // bridge sees a frame. The configuration is loaded for each frame, so that what
 // one frame changes counts for the next.
-func (in *Input) receive(f *frame.Frame) (outcome, error) {
+func (in *Input) receive(f *frame.Frame) outcome {
 	if cfg := in.b.cfg.Load(); cfg != in.cfg {
 		in.adopt(cfg)
 	}
 	in.vid, in.nexthop, in.replied, in.snooped = 0, 0, false, false
-	before, whole := in.header, f.WellFormed()
+	whole := f.WellFormed()
 	if whole {
 		in.setHeader(f)
 	} else {
-		in.header.src, in.header.dst = 0, 0
-	}
-	if in.port == nil {
-		return in.devXmit(f)
+		in.header = header{}
 	}
 	pc := in.pc
-	if pc == nil {
-		return dropped(DropNotServed), nil
-	}
-	if !whole {
-		return dropped(DropRunt), in.port.errRunt
-	}
-	if !pc.flags.has(flagUp) {
-		return dropped(DropLinkDown), in.port.errDown
+	switch {
+	case pc == nil && in.port == nil:
+		return in.devXmit(f)
+	case pc == nil:
+		return dropped(DropNotServed)
+	case !whole:
+		return in.refused(DropRunt, in.port.errRunt)
+	case !pc.flags.has(flagUp):
+		return in.refused(DropLinkDown, in.port.errDown)
 	}
 	in.tally.bytes += uint64(f.WireLen())
 	if !f.Lift() {
-		return dropped(DropTaggedRunt), nil
+		return dropped(DropTaggedRunt)
 	}
 	if f.Owes() && f.CheckOwed() != nil {
-		return dropped(DropBadOffload), nil
+		return dropped(DropBadOffload)
 	}
-	in.came = f.Tag
-	if in.again = in.header == before; in.again && in.follow(f) {
-		return used(), nil
+	if in.straight(pc, f) {
+		return used()
 	}
-	return in.handleFrame(pc, f), nil
+	return in.handleFrame(pc, f)
+}
+
+// refused is what becomes of a frame that the device does not take, and answers an error
+// for.
+func (in *Input) refused(why DropReason, err error) outcome {
+	if in.refusal == nil {
+		in.refusal = err
+	}
+	return dropped(why)
 }
 
 // setHeader reads the addresses of a well-formed frame.
@@ -295,6 +306,9 @@ func (in *Input) adopt(cfg *config) {
 	if in.port != nil && !cfg.closed {
 		in.pc = cfg.conf(in.port)
 	}
+	in.simple = in.pc != nil && in.pc.simplyIn() && cfg.simple() && !in.watched && in.dry == nil
+	in.entrance = entrance{}
+	in.entrance.open = in.simple && in.enters(in.pc)
 }
 
 // handleFrame is br_handle_frame.

@@ -172,23 +172,23 @@ func (b *Bridge) Xmit(f frame.Frame) error {
 }
 
 // devXmit is the host's door, and br_dev_xmit.
-func (in *Input) devXmit(f *frame.Frame) (outcome, error) {
+func (in *Input) devXmit(f *frame.Frame) outcome {
 	name, i := in.b.name, &in.cfg.info
 	switch {
 	case in.cfg.closed:
-		return dropped(DropNotServed), errClosed
+		return in.refused(DropNotServed, errClosed)
 	case !i.Up:
-		return dropped(DropHostDown), refuse("xmit", name, ENETDOWN, "the bridge device is down")
+		return in.refused(DropHostDown, refuse("xmit", name, ENETDOWN, "the bridge device is down"))
 	case !f.WellFormed():
-		return dropped(DropRunt), refuse("xmit", name, EINVAL, "a frame has 14 bytes at least")
+		return in.refused(DropRunt, refuse("xmit", name, EINVAL, "a frame has 14 bytes at least"))
 	case tooLongForHost(f, i.MTU):
-		return dropped(DropHostTooLong), refuse("xmit", name, EMSGSIZE, "longer than the bridge device's MTU allows")
+		return in.refused(DropHostTooLong, refuse("xmit", name, EMSGSIZE, "longer than the bridge device's MTU allows"))
 	case !i.Carrier:
-		return dropped(DropHostDown), nil // by its queue, before br_dev_xmit; only with MST could a port send it
+		return dropped(DropHostDown) // by its queue, before br_dev_xmit; only with MST could a port send it
 	}
 	in.tally.bytes += uint64(f.WireLen())
 	if f.Owes() && f.CheckOwed() != nil {
-		return dropped(DropBadOffload), nil
+		return dropped(DropBadOffload)
 	}
 	in.note(ProbeDevXmit, nil, f, Arrived)
 	state := StateForwarding
@@ -196,12 +196,12 @@ func (in *Input) devXmit(f *frame.Frame) (outcome, error) {
 	in.vid, in.filtered, in.isolated = vid, i.VLANFiltering, false
 	in.note(ProbeIngress, nil, f, how)
 	if how == VLANNotMember {
-		return dropped(DropVLANIngress), nil
+		return dropped(DropVLANIngress)
 	}
 	if in.cfg.neighSuppress {
 		in.suppress(nil, f)
 	}
-	return in.fromHost(f), nil
+	return in.fromHost(f)
 }
 
 // fromHost sends a frame of the host's to where its destination is.

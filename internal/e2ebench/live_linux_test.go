@@ -85,7 +85,7 @@ func TestLiveIsInterrupted(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- b.run(ctx, func(*table) { t.Error("an hour is over") }) }() // ends with ctx
 	deadline := time.Now().Add(30 * time.Second)
-	running := 0 // looked at once: a program of iproute2, which may be the fifth, ends by itself
+	running := 0                                     // looked at once: a program of iproute2, which may be the fifth, ends by itself
 	for running < 5 && time.Now().Before(deadline) { // four stations and ours, or that program
 		time.Sleep(10 * time.Millisecond)
 		running = len(children(t))
