@@ -1,10 +1,6 @@
 package bridge
 
-import (
-	"encoding/binary"
-
-	"github.com/ddfb540f/bridge/frame"
-)
+import "github.com/ddfb540f/bridge/frame"
 
 // A flow remembers where one address of the last frame was found, so that the
 // next frame of the same conversation skips the search. It is only a hint: the
@@ -73,30 +69,31 @@ func (in *Input) fetch(fs []frame.Frame) {
 	if in.pc == nil {
 		return
 	}
-	var pvid frame.VID
-	if in.cfg.info.VLANFiltering {
+	filtering, pvid := in.cfg.info.VLANFiltering, frame.VID(0)
+	if filtering {
 		pvid = in.pc.vlans.pvid
 	}
-	f, sum := &in.b.fdb, uint64(0)
+	db, sum := &in.b.fdb, uint64(0)
 	var last header
 	for i := range fs {
-		if len(fs[i].Data) < frame.HeaderLen {
+		f := frame.Frame{Data: fs[i].Data, Tag: fs[i].Tag, Lifted: fs[i].Lifted}
+		if !f.WellFormed() || !f.Lift() {
 			continue
 		}
-		head, vid := fs[i].Data[:frame.HeaderLen], pvid
-		if pvid != 0 && fs[i].Tag.VID() != 0 {
-			vid = fs[i].Tag.VID()
+		vid := pvid
+		if filtering && f.Tag.VID() != 0 {
+			vid = f.Tag.VID()
 		}
-		now := header{src: address(binary.BigEndian.Uint64(head[6:]) >> 16), dst: address(binary.BigEndian.Uint64(head) >> 16)}
+		now := headerOf(&f)
 		if now == last {
 			continue
 		}
 		last = now
-		h := f.hash(now.dst.key(vid))
+		h := db.hash(now.dst.key(vid))
 		seg := in.dir.segment(h)
 		at := seg.home(h)
 		sum += seg.slots[at].key.Load() + uint64(seg.used[at].Load())
-		h = f.hash(now.src.key(vid))
+		h = db.hash(now.src.key(vid))
 		seg = in.dir.segment(h)
 		sum += seg.slots[seg.home(h)].key.Load()
 	}

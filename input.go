@@ -256,7 +256,7 @@ func (in *Input) receive(f *frame.Frame) outcome {
 	in.vid, in.nexthop, in.replied, in.snooped = 0, 0, false, false
 	whole := f.WellFormed()
 	if whole {
-		in.setHeader(f)
+		in.header = headerOf(f)
 	} else {
 		in.header = header{}
 	}
@@ -293,11 +293,13 @@ func (in *Input) refused(why DropReason, err error) outcome {
 	return dropped(why)
 }
 
-// setHeader reads the addresses of a well-formed frame.
-func (in *Input) setHeader(f *frame.Frame) {
+// headerOf reads the addresses of a well-formed frame.
+func headerOf(f *frame.Frame) header {
 	head := f.Data[:frame.HeaderLen]
-	in.header.dst = address(binary.BigEndian.Uint64(head) >> 16)
-	in.header.src = address(binary.BigEndian.Uint64(head[6:]) >> 16)
+	return header{
+		dst: address(binary.BigEndian.Uint64(head) >> 16),
+		src: address(binary.BigEndian.Uint64(head[6:]) >> 16),
+	}
 }
 
 // adopt goes over to a configuration.

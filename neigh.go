@@ -274,7 +274,7 @@ func (in *Input) xmitOwn(f *frame.Frame) {
 		in.show(nil, Step{Probe: ProbeARPSend, Src: f.Src(), Dst: f.Dst()})
 	}
 	asked, header, replied := in.views[in.firstView], in.header, in.replied
-	in.setHeader(f)
+	in.header = headerOf(f)
 	in.replied = false
 	in.tally.own++
 	in.tally.ownBytes += uint64(f.WireLen())

@@ -135,7 +135,7 @@ func (in *Input) emitMade(m *made, meanwhile bool) {
 		asked = in.views[in.firstView]
 	}
 	header, vid := in.header, in.vid
-	in.setHeader(&f)
+	in.header = headerOf(&f)
 	in.vid = m.vid
 	in.note(m.probe, pc.port(), &f, NoDecision)
 	in.putMade(pc, in.enter(&f))

@@ -75,7 +75,7 @@ func orFirst(first, err error) error {
 }
 
 func (in *Input) sendOne(pc *portConf, f *frame.Frame) {
-	in.setHeader(f)
+	in.header = headerOf(f)
 	in.vid = 0
 	if why := pc.forwardable(f); why != NotDropped {
 		in.notForwardable(pc, f, why)
