@@ -43,7 +43,9 @@
 //     aside, is finished first, once for all cables that are alike (finish.go).
 //
 // Steps 2 to 6 do no I/O and start nothing: decide, then do. [Port.Explain], a
-// [Trace], tests, simulations and [Bridge.Serve] all run this one path.
+// [Trace], tests, simulations and [Bridge.Serve] all run this one path. Of a frame from
+// a known station to another, where nobody watches and nothing is special about the
+// bridge and the two ports, the steps that would do nothing are left out (straight.go).
 //
 // # Whose memory it is
 //
