@@ -63,6 +63,8 @@ type Input struct {
 	written   int           // how many of touched are written
 	undecided int           // frames of the batch that nothing became of yet
 	leaving   []frame.Frame // one vector, to be written
+	loaded    int           // how much of leaving was used at most
+	idle      int           // batches since much of the scratch memory was needed
 	trail     trail         // where the last frame to a known station went
 	flooded   floodRound    // where the last flooded frame went
 	pushed    []byte        // frames whose tag went back into the payload
