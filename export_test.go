@@ -10,7 +10,8 @@ func LongestProbe(b *Bridge) (longest int) {
 	return longest
 }
 
-// Scratch is how much memory for finished frames an Input keeps: bytes, and frames.
+// Scratch is how much memory for frames an Input keeps: bytes, and frames.
 func Scratch(in *Input) (bytes, frames int) {
-	return cap(in.fin.bytes), cap(in.fin.done) + cap(in.fin.ready) + cap(in.leaving)
+	fin := &in.fin
+	return cap(fin.bytes) + cap(in.pushed) + 4*cap(fin.known), cap(fin.done) + cap(fin.ready) + cap(in.leaving) + cap(in.views)
 }

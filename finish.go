@@ -52,7 +52,6 @@ type finishing struct {
 	size    int           // of the wire forms of all in leaving
 	parcels []parcel      // of ready; empty: each frame stands for itself
 	most    int           // how long ready was at most
-	idle    int           // batches since much of the scratch was needed
 }
 
 // What an Input keeps of scratch memory between batches, beyond what it needed in one
@@ -60,6 +59,7 @@ type finishing struct {
 const (
 	maxIdleBytes  = 512 << 10
 	maxIdleFrames = 1024
+	maxIdleKnown  = 2 * maxIdleFrames * needs
 	idleBatches   = 256
 )
 
@@ -71,9 +71,6 @@ func (fin *finishing) reset() {
 	}
 	clear(fin.ready[:fin.most])
 	fin.ready, fin.parcels, fin.odd, fin.most = fin.ready[:0], fin.parcels[:0], fin.odd[:0], 0
-	if cap(fin.bytes) > maxIdleBytes || cap(fin.done) > maxIdleFrames || cap(fin.ready) > maxIdleFrames {
-		fin.shrink()
-	}
 	if len(fin.results) > 0 {
 		clear(fin.known)
 		clear(fin.done)
@@ -82,14 +79,28 @@ func (fin *finishing) reset() {
 }
 
 // shrink lets go of large scratch memory that was not needed for a while: at once
-// would be to allocate it again for every batch of large frames.
-func (fin *finishing) shrink() {
-	if 2*len(fin.bytes) > cap(fin.bytes) || 2*len(fin.done) > cap(fin.done) {
-		fin.idle = 0
+// would be to allocate it again for every batch of large or of many frames. It is for
+// the end of a batch, while the scratch still says how much of it was used.
+func (in *Input) shrink() {
+	fin := &in.fin
+	if cap(fin.bytes) <= maxIdleBytes && cap(in.pushed) <= maxIdleBytes && cap(fin.known) <= maxIdleKnown && cap(fin.done) <= maxIdleFrames &&
+		cap(fin.ready) <= maxIdleFrames && cap(in.views) <= maxIdleFrames && cap(in.leaving) <= maxIdleFrames {
 		return
 	}
-	if fin.idle++; fin.idle == idleBatches {
-		fin.bytes, fin.done, fin.ready, fin.known, fin.idle = nil, nil, nil, nil, 0
+	for _, m := range [...]struct{ used, kept, limit int }{
+		{len(fin.bytes), cap(fin.bytes), maxIdleBytes}, {len(in.pushed), cap(in.pushed), maxIdleBytes}, {len(fin.known), cap(fin.known), maxIdleKnown},
+		{len(fin.done), cap(fin.done), maxIdleFrames}, {fin.most, cap(fin.ready), maxIdleFrames},
+		{len(in.views), cap(in.views), maxIdleFrames}, {in.loaded, cap(in.leaving), maxIdleFrames},
+	} {
+		if m.kept > m.limit && 2*m.used > m.kept {
+			in.idle = 0
+			return
+		}
+	}
+	if in.idle++; in.idle == idleBatches {
+		fin.bytes, fin.done, fin.ready, fin.most = nil, nil, nil, 0
+		fin.known, fin.results, fin.odd, fin.parcels = nil, nil, nil, nil
+		in.views, in.leaving, in.loaded, in.pushed, in.idle = nil, nil, 0, nil, 0
 	}
 }
 
@@ -99,7 +110,7 @@ func (in *Input) load(q *queue, out []departure, caps *Caps, tx *txCounters) []f
 	fin := &in.fin
 	fin.odd, fin.parcels = fin.odd[:0], fin.parcels[:0]
 	fs, weights := slices.Grow(in.leaving[:0], len(out))[:len(out)], []uint16(nil)
-	in.leaving = fs
+	in.leaving, in.loaded = fs, max(in.loaded, len(fs))
 	longest := caps.MaxFrame
 	if longest == 0 {
 		longest = math.MaxInt

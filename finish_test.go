@@ -295,6 +295,35 @@ func TestScratchIsGivenBack(t *testing.T) {
 	assert.LessOrEqual(t, frames, 3*1024)
 }
 
+// So is what a batch needed of which many views were made, the last ones to be finished.
+func TestScratchOfManyIsGivenBack(t *testing.T) {
+	b, err := bridge.New(bridge.Config{VLANFiltering: true, VLANDefaultPVID: new(frame.VID(0))})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = b.Close() })
+	in10 := bridge.PortConfig{VLANs: bridge.Trunk(0, 10), Caps: bridge.Caps{TagAside: true}}
+	from, err := b.AddPort("from", newSink(), in10)
+	require.NoError(t, err)
+	in10.Attrs.VLANTunnel = new(true)
+	for i := range uint32(80) { // of which each has a view of a frame that is flooded
+		p, err := b.AddPort(fmt.Sprint("tunnel", i), newSink(), in10)
+		require.NoError(t, err)
+		require.NoError(t, p.VLANs().AddTunnel(bridge.VLANTunnel{VID: 10, ID: 1 + i}))
+	}
+	in := from.Input()
+	f, plain := aside(tcpGSO(mac(100), mac(9), 20, 0), frame.TypeDot1Q, 10), aside(ether(mac(100), mac(9)), frame.TypeDot1Q, 10)
+	require.NoError(t, in.Receive(append(slices.Repeat([]frame.Frame{plain}, 48), f)))
+	bytes, frames := bridge.Scratch(in)
+	assert.Greater(t, bytes, 200<<10)
+	assert.Greater(t, frames, 3800)
+	for range 256 {
+		require.NoError(t, in.Receive([]frame.Frame{f}))
+	}
+	bytes, frames = bridge.Scratch(in)
+	assert.LessOrEqual(t, bytes, 64<<10)
+	assert.LessOrEqual(t, frames, 1024)
+	balanced(t, b)
+}
+
 // After a batch nothing holds on to the memory of its frames, in whatever form they
 // left by whatever port.
 func TestBatchIsForgotten(t *testing.T) {

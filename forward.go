@@ -241,10 +241,11 @@ func (in *Input) spill(meanwhile bool) {
 
 // forgetViews forgets frames that have left.
 func (in *Input) forgetViews() {
+	in.shrink()
 	clear(in.views)
-	clear(in.leaving[:cap(in.leaving)])
+	clear(in.leaving[:in.loaded])
 	in.fin.reset()
-	in.views = in.views[:0]
+	in.views, in.loaded = in.views[:0], 0
 	in.touched, in.written = in.touched[:0], 0
 }
 

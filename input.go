@@ -65,6 +65,8 @@ type Input struct {
 	undecided int           // frames of the batch that nothing became of yet
 	refusal   error         // of the first frame that the device refused
 	leaving   []frame.Frame // one vector, to be written
+	loaded    int           // how much of leaving was used at most
+	idle      int           // batches since much of the scratch memory was needed
 	flooded   floodRound    // where the last flooded frame went
 	pushed    []byte        // frames whose tag went back into the payload
 	fin       finishing
