@@ -101,5 +101,5 @@ func (pc *portConf) simplyOut() bool {
 // simple is that for the bridge.
 func (c *config) simple() bool {
 	i := &c.info
-	return c.hold > 0 && c.hooks == nil && !c.answers && !i.MSTEnabled && !i.VLANStats && !i.Promisc
+	return c.hold > 0 && c.hooks == nil && !c.answers && !i.VLANStats && !i.Promisc
 }

@@ -242,6 +242,16 @@ func burstsOfStations() []burstCase {
 			{wait(301 * time.Second), 1, times(3, talk), "p4 3, p3 3, p2 3"},
 			{wait(-time.Second), 2, times(3, back), "p1 3"},
 		}},
+		{"nothing is learned any more", bridge.Config{}, nil, learned, []burst{
+			{nil, 1, times(3, talk), "p2 3"},
+			{func(l *lab) {
+				for i, m := range []frame.MAC{here, there} { // which do not age
+					require.NoError(l.t, l.b.FDB().Update(bridge.FDBRequest{Port: l.p(1 + i), MAC: m, State: bridge.NUDNoARP, Mode: bridge.FDBReplace}))
+				}
+				require.NoError(l.t, l.b.Set(bridge.BridgeAttrs{AgeingTime: new(time.Duration(0))}))
+				l.clock.add(time.Second)
+			}, 1, times(3, talk), "p2 3"},
+		}},
 		{"stations move from batch to batch", bridge.Config{}, nil, learned, []burst{
 			{nil, 1, times(4, talk), "p2 4"},
 			{nil, 3, times(2, etherN(frame.Broadcast, there, 60)), "p4 2, p2 2, p1 2, br0 2"},
