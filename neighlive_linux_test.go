@@ -111,7 +111,7 @@ func (l *kernelLab) in(n int, f frame.Frame) (out [4][][]byte) {
 			var w []byte
 			select {
 			case w = <-l.got[to]:
-			case <-time.After(20 * time.Second):
+			case <-time.After(tapWait):
 				l.t.Fatal("the kernel's bridge has lost a mark")
 			}
 			if bytes.Equal(w, m.Data) {

@@ -116,7 +116,7 @@ func TestRawTellsOfItsInterface(t *testing.T) {
 	link := func(wantUp, wantCarrier bool) { // the kernel takes its time for the carrier
 		t.Helper()
 		var got [2]bool
-		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(tapWait); time.Now().Before(end); time.Sleep(time.Millisecond) {
 			up, carrier, err := r.Link()
 			require.NoError(t, err)
 			if got = [2]bool{up, carrier}; got == [2]bool{wantUp, wantCarrier} {
@@ -289,7 +289,7 @@ func TestRawDownAndUpUnderReaders(t *testing.T) {
 		select {
 		case mark := <-got:
 			assert.Equal(t, byte(round), mark)
-		case <-time.After(5 * time.Second):
+		case <-time.After(tapWait):
 			t.Fatal("nothing came after it was up again")
 		}
 		tapIP(t, ns, "link", "set", "v0", "down")

@@ -80,7 +80,7 @@ func send(t testing.TB, io bridge.FrameIO, f frame.Frame) {
 // next reads until a frame of these tests comes, and gives it as it was lent.
 func next(t testing.TB, io bridge.FrameIO) frame.Frame {
 	t.Helper()
-	watchdog := time.AfterFunc(5*time.Second, func() { io.Close() })
+	watchdog := time.AfterFunc(time.Minute, func() { io.Close() })
 	defer watchdog.Stop()
 	fs := make([]frame.Frame, 1)
 	for {
@@ -96,7 +96,7 @@ func next(t testing.TB, io bridge.FrameIO) frame.Frame {
 func settled(t testing.TB, g *xdp.Group) {
 	t.Helper()
 	var err error
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if err = xdp.Account(g); err == nil {
 			return
 		}

@@ -54,7 +54,7 @@ func newStation(t testing.TB, hub *netns.NS, port, addr string, whole bool) *sta
 func awaitUp(t testing.TB, ns *netns.NS, name string) {
 	t.Helper()
 	var state string
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if state = ip(t, ns, "link", "show", name); strings.Contains(state, "state UP") {
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -176,8 +177,9 @@ func TestMTUsAndAddresses(t *testing.T) {
 
 	l.mid.ip(t, "link set veth0 address 02:00:00:00:00:e0")
 	l.gobr.says(t, "gobr: veth0: address 02:00:00:00:00:e0, it was ")
-	l.br0.ip(t, "link set br0 mtu 1300 address 02:00:00:00:00:b0")
+	l.br0.ip(t, "link set br0 mtu 1300")
 	l.gobr.says(t, "gobr: br0: MTU 1300, it was 1400\n")
+	l.br0.ip(t, "link set br0 address 02:00:00:00:00:b0")
 	l.gobr.says(t, "gobr: br0: address 02:00:00:00:00:b0, it was ")
 	l.br0.reachesEventually(t, l.tap0.ip4) // whose neighbour table is out of date
 	l.mid.ip(t, "link set veth0 mtu 1200")
@@ -324,10 +326,18 @@ func TestEndsWhatItStarted(t *testing.T) {
 	ns := newNetns(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var stdout, stderr strings.Builder
-	looked := time.AfterFunc(2*followEvery+followEvery/2, cancel)
-	defer looked.Stop()
+	var stdout lockedBuffer
+	var stderr strings.Builder
 	args := []string{"run", "--reattach", "--host", "br0@" + ns.Path(), "--tap", "tap0@" + ns.Path()}
+	var waiting sync.WaitGroup
+	waiting.Go(func() { // ends with patience
+		defer cancel()
+		for end := time.Now().Add(patience); !strings.Contains(stdout.String(), "bridges") && time.Now().Before(end); {
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(2*followEvery + followEvery/2) // it has looked
+	})
+	defer waiting.Wait()
 	assert.Equal(t, exitOK, run(ctx, args, &stdout, &stderr), stderr.String())
 	assert.Contains(t, stdout.String(), "br0 bridges tap0; the host is at br0")
 	balanced(t, stdout.String())
