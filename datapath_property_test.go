@@ -139,7 +139,16 @@ func same(t *testing.T, a, b *lab, what string) {
 	require.Equal(t, a.stats(), b.stats(), what)
 }
 
-// propertySeeds are the seeds of one property test; a failure names its own.
+// repetitions is how often a test in which nothing runs side by side is repeated with
+// other seeds: under -short, with which the race detector is run, a quarter of n times.
+func repetitions(n int) int {
+	if testing.Short() {
+		return (n + 3) / 4
+	}
+	return n
+}
+
+// properties runs a property test with n seeds; a failure names its own.
 func properties(t *testing.T, n int, fn func(t *testing.T, r *rand.Rand)) {
 	for seed := range uint64(n) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { fn(t, rand.New(rand.NewPCG(seed, 42))) })
@@ -149,7 +158,7 @@ func properties(t *testing.T, n int, fn func(t *testing.T, r *rand.Rand)) {
 // A tag that comes beside the data is a tag all the same, to whatever cable it
 // leaves; and the bytes of the caller are never changed.
 func TestTagAsideIsTag(t *testing.T) {
-	properties(t, 150, func(t *testing.T, r *rand.Rand) {
+	properties(t, repetitions(150), func(t *testing.T, r *rand.Rand) {
 		w := randomWorld(r)
 		labs := []*lab{w.lab(t, false), w.lab(t, false), w.lab(t, true), w.lab(t, true)}
 		for i := range 80 {
@@ -176,7 +185,7 @@ func TestTagAsideIsTag(t *testing.T) {
 // A batch is transport: N frames in one batch do what N batches of one do, and
 // batches cut anywhere and brought by several Inputs in turn.
 func TestBatchIsTransport(t *testing.T) {
-	properties(t, 150, func(t *testing.T, r *rand.Rand) {
+	properties(t, repetitions(150), func(t *testing.T, r *rand.Rand) {
 		w := randomWorld(r)
 		whole, single, cut := w.lab(t, coin(r, 2)), w.lab(t, coin(r, 2)), w.lab(t, coin(r, 2))
 		ins := map[int][]*bridge.Input{}
@@ -220,7 +229,7 @@ func TestBatchIsTransport(t *testing.T) {
 
 // What Explain says is what then happens, and saying it changes nothing.
 func TestExplainIsTrue(t *testing.T) {
-	properties(t, 150, func(t *testing.T, r *rand.Rand) {
+	properties(t, repetitions(150), func(t *testing.T, r *rand.Rand) {
 		w := randomWorld(r)
 		l := w.lab(t, coin(r, 2))
 		for i := range 80 {

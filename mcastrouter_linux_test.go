@@ -72,6 +72,7 @@ func (n *mcNet) route(router int) (far *mcStation) {
 // goes to members alone. The bridge learns where it is from its announcements, which for
 // IPv6 there are none of.
 func TestRealRouter(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "smcrouted")
 	mcEach(t, 4, func(t *testing.T, n *mcNet) {
 		const router = 4
@@ -126,6 +127,7 @@ func (n *mcNet) sent(f mcFlow) uint64 {
 // not; groups that nobody has joined do not leave by a port without mcast_flood; and each
 // station of a port with mcast_to_unicast gets a copy of its own.
 func TestPortSettingsForRealStations(t *testing.T) {
+	t.Parallel()
 	mcVersions(t, func(t *testing.T, a bridge.BridgeAttrs) {
 		mcEach(t, 4, func(t *testing.T, n *mcNet) {
 			a := a
@@ -165,6 +167,7 @@ func TestPortSettingsForRealStations(t *testing.T) {
 // other and stay reachable when memberships have had to be renewed, an address that is
 // there already is found out, and all that is so too when nobody asks any more.
 func TestIPv6OfRealStations(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "ping")
 	mcVersions(t, func(t *testing.T, a bridge.BridgeAttrs) {
 		mcEach(t, 3, func(t *testing.T, n *mcNet) {

@@ -168,6 +168,7 @@ func neighRequests() (fs []frame.Frame, from []int) {
 // The running kernel's bridge and this one, with the same ports, neighbours and
 // requests.
 func TestNeighboursAsRunningKernel(t *testing.T) {
+	t.Parallel()
 	var uts unix.Utsname
 	require.NoError(t, unix.Uname(&uts))
 	kernel, err := bridge.ParseKernel(unix.ByteSliceToString(uts.Release[:]))

@@ -141,7 +141,7 @@ func heap() uint64 {
 // Numbered addresses, as laboratories and attackers make them, are found in a few
 // steps whatever the bridge's seed.
 func TestNumberedAddresses(t *testing.T) {
-	for seed := range uint64(50) {
+	for seed := range uint64(repetitions(50)) {
 		b, err := bridge.New(bridge.Config{Seed: seed + 1})
 		require.NoError(t, err)
 		for i := range 2000 {

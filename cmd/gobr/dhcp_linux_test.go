@@ -64,6 +64,7 @@ func (h host) lease(t *testing.T) string {
 // Clients behind a TAP and behind a veth pair get their addresses from a server
 // behind the other one, and reach it under them.
 func TestDHCP(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "ip", "ping", "busybox")
 	for _, c := range []struct{ server, client string }{{"tap0", "eth0"}, {"eth0", "tap0"}} {
 		mid := newNetns(t)

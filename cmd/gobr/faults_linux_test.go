@@ -57,6 +57,7 @@ func (l *lab) end(t *testing.T) (report string) {
 // of their ports; what was counted before stays counted. gobr makes no TAP of its
 // own accord.
 func TestReattach(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, "--reattach", "--port", "tap0=backup_port=veth0", "--port", "veth0=hairpin,cost=7", "--mtu", "1600")
 	l.mid.ip(t, "link del veth0")
 	l.gobr.says(t, "port failed veth0: ")
@@ -89,6 +90,7 @@ func TestReattach(t *testing.T) {
 
 // A TAP of the name that somebody else holds is waited for, which is said once.
 func TestReattachWaitsForOthers(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "ip")
 	h := newHost(t, 1, "tap0")
 	gobr, first := start(t, "run", "--reattach", "--tap", "tap0@"+h.Path())
@@ -109,6 +111,7 @@ func TestReattachWaitsForOthers(t *testing.T) {
 
 // Without --reattach a port that has lost its interface stays without one.
 func TestNoReattachUnlessAsked(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.mid.ip(t, "link del veth0")
 	l.gobr.says(t, "port failed veth0: ")
@@ -122,6 +125,7 @@ func TestNoReattachUnlessAsked(t *testing.T) {
 
 // Interfaces that go down and up, lose their carrier, or get another name, go on.
 func TestLinksAndNames(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.tap0.ip(t, "link set tap0 down")
 	l.gobr.says(t, "gobr: tap0: down, it was up\n")
@@ -158,6 +162,7 @@ func TestLinksAndNames(t *testing.T) {
 
 // The bridge follows MTUs, of ports under load, and addresses.
 func TestMTUsAndAddresses(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	netnstest.Needs(t, "iperf3")
 	done := make(chan error, 1)
@@ -193,6 +198,7 @@ func TestMTUsAndAddresses(t *testing.T) {
 // An interface that leaves for another network namespace: a raw socket's port ends
 // with a line, a TAP's goes on.
 func TestMovedInterfaces(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	elsewhere := newHost(t, 2, "tap0")
 	l.mid.ip(t, "link set veth0 netns "+elsewhere.Path())
@@ -210,6 +216,7 @@ func TestMovedInterfaces(t *testing.T) {
 // TAPs that are down when they leave for another network namespace pass frames once
 // they are up there: a port's, and the host's, without which nothing passes.
 func TestMovedWhileDown(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	moved := []host{newHost(t, 1, "br0"), newHost(t, 2, "tap0")}
 	for i, h := range []host{l.br0, l.tap0} {
@@ -244,6 +251,7 @@ func TestMovedWhileDown(t *testing.T) {
 // A host's TAP that is deleted while it is down does not leave the bridge down: not
 // while it is away, and not once there is another.
 func TestHostDeletedWhileDown(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, "--reattach")
 	l.br0.ip(t, "link set br0 down")
 	l.gobr.says(t, "gobr: br0: down, it was up\n")
@@ -322,6 +330,7 @@ func TestSaysWhatIsWrong(t *testing.T) {
 
 // gobr leaves no goroutine behind, as TestMain sees.
 func TestEndsWhatItStarted(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "ip")
 	ns := newNetns(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -170,6 +170,7 @@ func TestQEMUCablesOverUDP(t *testing.T) {
 // A guest that starts anew finds its port with its settings, whose account goes on;
 // each coming and going is told in a line.
 func TestQEMUPeersComeAndGo(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	path := func(name string) string { return "unix:" + filepath.Join(dir, name) }
 	gobr, _ := start(t, "run", "--qemu", "a="+path("a"), "--qemu", "b="+path("b"), "--qemu", "c="+path("c")+",connect,reconnect-ms=20",

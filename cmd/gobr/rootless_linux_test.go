@@ -31,6 +31,7 @@ func shellBlock(t *testing.T, path, marker string) string {
 
 // The document's recipe works as it stands, for a user without any rights.
 func TestRootlessRecipe(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "unshare", "nsenter", "ip", "ping", "mount", "setpriv")
 	dir, err := os.MkdirTemp("", "rootless")
 	require.NoError(t, err)

@@ -128,7 +128,7 @@ func (l *listening) Write(b []byte) (int, error) {
 // What is sent by UDP.
 const (
 	udpRate = 4_000_000 // bits a second: a socket's buffer holds them for a third of one, when whoever reads has to wait
-	udpSize = 1400       // bytes of a packet
+	udpSize = 1400      // bytes of a packet
 )
 
 // transfer is one run of iperf3.
