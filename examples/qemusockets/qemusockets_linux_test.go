@@ -125,6 +125,9 @@ var varying = []guesttest.Mask{
 // README.md shows what the program prints to an ordinary user, all of it but times,
 // numbers and made-up addresses to the letter.
 func TestReadmeIsTrue(t *testing.T) {
+	if testing.Short() {
+		t.Skip("guests take a minute to boot and to be shown around")
+	}
 	u := newUser(t)
 	type session struct {
 		*exec.Cmd
