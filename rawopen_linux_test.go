@@ -331,6 +331,33 @@ func TestRawRenamed(t *testing.T) {
 	assert.Equal(t, tapWire(2, 64), rawCollect(t, a, 1)[0].Data)
 }
 
+// An interface that is given one name after the other is there all the time, although
+// the kernel knows it by none for a moment each time.
+func TestRawRenamedOftenIsThere(t *testing.T) {
+	ns, a, _ := rawPair(t)
+	tapIP(t, ns, "link", "set", "v0", "down")
+	renamed := make(chan struct{})
+	go func() { // ends by itself
+		defer close(renamed)
+		for range 20 {
+			tapIP(t, ns, "link", "set", "v0", "name", "w0")
+			tapIP(t, ns, "link", "set", "w0", "name", "v0")
+		}
+	}()
+	for over := false; !over; {
+		select {
+		case <-renamed:
+			over = true
+		default:
+		}
+		mtu, err := a.MTU()
+		if !assert.NoError(t, err) || !assert.Equal(t, 1500, mtu) || !assert.ErrorIs(t, rawReadError(t, a), bridge.ENETDOWN) {
+			<-renamed
+			return
+		}
+	}
+}
+
 // Deleting the interface, or moving it to another namespace, ends whoever reads
 // and whoever writes, also if it was down before.
 func TestRawGone(t *testing.T) {
