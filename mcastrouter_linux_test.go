@@ -49,9 +49,7 @@ func (n *mcNet) route(router int) (far *mcStation) {
 		mcSysctl(t, s.ns, "ipv4/conf/"+s.dev+"/rp_filter", "0")
 	}
 
-	dir, err := os.MkdirTemp("", "smcroute")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := netnstest.SharedDir(t) // a short path: it is that of a socket
 	conf := filepath.Join(dir, "conf")
 	require.NoError(t, os.WriteFile(conf, []byte(mcRoutes), 0o600))
 	var said bytes.Buffer

@@ -127,7 +127,7 @@ func (s *station) bulk(t testing.TB, to *station) {
 		require.NoError(t, to.ns.Start(server))
 		var out string
 		var err error
-		for range 100 { // until it listens
+		for range 1000 { // until it listens
 			if out, err = s.ns.Run("iperf3", append([]string{"-c", to.addr, "-n", "20M"}, way...)...); err == nil {
 				break
 			}

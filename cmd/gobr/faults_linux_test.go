@@ -90,7 +90,6 @@ func TestReattach(t *testing.T) {
 
 // A TAP of the name that somebody else holds is waited for, which is said once.
 func TestReattachWaitsForOthers(t *testing.T) {
-	t.Parallel()
 	netnstest.Needs(t, "ip")
 	h := newHost(t, 1, "tap0")
 	gobr, first := start(t, "run", "--reattach", "--tap", "tap0@"+h.Path())
@@ -330,7 +329,6 @@ func TestSaysWhatIsWrong(t *testing.T) {
 
 // gobr leaves no goroutine behind, as TestMain sees.
 func TestEndsWhatItStarted(t *testing.T) {
-	t.Parallel()
 	netnstest.Needs(t, "ip")
 	ns := newNetns(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -115,6 +115,12 @@ type listening struct {
 	is   chan struct{} // closed once it does
 }
 
+func (l *listening) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 func (l *listening) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -155,6 +161,7 @@ func (x transfer) run(t *testing.T) error {
 			return err
 		}
 		x.seconds *= 3
+		x.port += 1000 // the last server may still have its
 	}
 	out, err := x.once(t)
 	if err != nil {
@@ -172,8 +179,8 @@ func (x transfer) once(t *testing.T) (out []byte, err error) {
 	}
 	select {
 	case <-server.is:
-	case <-time.After(time.Minute):
-		return nil, fmt.Errorf("%s: the server does not listen", x)
+	case <-time.After(patience):
+		return nil, fmt.Errorf("%s: the server does not listen: %q", x, server)
 	}
 	args := []string{"-c", x.ip, "-p", fmt.Sprint(x.port), "-t", fmt.Sprint(x.seconds), "-J", "--connect-timeout", "60000"}
 	if x.udp {
