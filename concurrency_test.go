@@ -128,7 +128,7 @@ func (l *lab) victims(vid frame.VID) (es []bridge.FDBEntry) {
 // eventually waits for what goroutines are to bring about.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !cond(); runtime.Gosched() {
+	for end := time.Now().Add(time.Minute); !cond(); runtime.Gosched() {
 		if time.Now().After(end) {
 			t.Fatalf("did not come to pass: %s", what)
 		}

@@ -150,7 +150,16 @@ func same(t *testing.T, a, b *lab, what string) {
 	require.Equal(t, a.stats(), b.stats(), what)
 }
 
-// propertySeeds are the seeds of one property test; a failure names its own.
+// repetitions is how often a test in which nothing runs side by side is repeated with
+// other seeds: under -short, with which the race detector is run, a quarter of n times.
+func repetitions(n int) int {
+	if testing.Short() {
+		return (n + 3) / 4
+	}
+	return n
+}
+
+// properties runs a property test with n seeds; a failure names its own.
 func properties(t *testing.T, n int, fn func(t *testing.T, r *rand.Rand)) {
 	for seed := range uint64(n) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { fn(t, rand.New(rand.NewPCG(seed, 42))) })
@@ -160,7 +169,7 @@ func properties(t *testing.T, n int, fn func(t *testing.T, r *rand.Rand)) {
 // A tag that comes beside the data is a tag all the same, to whatever cable it
 // leaves; and the bytes of the caller are never changed.
 func TestTagAsideIsTag(t *testing.T) {
-	properties(t, 150, func(t *testing.T, r *rand.Rand) {
+	properties(t, repetitions(150), func(t *testing.T, r *rand.Rand) {
 		w := randomWorld(r)
 		labs := []*lab{w.lab(t, false), w.lab(t, false), w.lab(t, true), w.lab(t, true)}
 		for i := range 80 {
@@ -189,7 +198,7 @@ func TestTagAsideIsTag(t *testing.T) {
 // for a frame with which there is nothing special is what the steps do that a Trace is
 // shown: the batches of one are watched.
 func TestBatchIsTransport(t *testing.T) {
-	properties(t, 150, func(t *testing.T, r *rand.Rand) {
+	properties(t, repetitions(150), func(t *testing.T, r *rand.Rand) {
 		w := randomWorld(r)
 		if coin(r, 2) {
 			w.simple(r)
@@ -242,7 +251,7 @@ func TestBatchIsTransport(t *testing.T) {
 
 // What Explain says is what then happens, and saying it changes nothing.
 func TestExplainIsTrue(t *testing.T) {
-	properties(t, 150, func(t *testing.T, r *rand.Rand) {
+	properties(t, repetitions(150), func(t *testing.T, r *rand.Rand) {
 		w := randomWorld(r)
 		l := w.lab(t, coin(r, 2))
 		for i := range 80 {

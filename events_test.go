@@ -105,7 +105,7 @@ func TestEventsOfPort(t *testing.T) {
 // A handler may call anything of the Bridge: it runs outside of batches, with no
 // lock held.
 func TestEventsCallBack(t *testing.T) {
-	within(t, 10*time.Second, "a handler that calls back", func() {
+	within(t, time.Minute, "a handler that calls back", func() {
 		l := newLabN(t, bridge.Config{}, 3)
 		var seen []string
 		var added *bridge.Port

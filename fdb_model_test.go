@@ -205,7 +205,7 @@ func (m *model) dump(now time.Time) []bridge.FDBEntry {
 
 // Random operations on the FDB and on the model; after each the two are equal.
 func TestFDBModel(t *testing.T) {
-	properties(t, 24, func(t *testing.T, r *rand.Rand) {
+	properties(t, repetitions(24), func(t *testing.T, r *rand.Rand) {
 		const ports = 3
 		addresses := pick(r, 6, 40, 400) // few, so that they meet; many, so that the table grows and shrinks
 		m := &model{entries: map[frame.MAC]*modelEntry{}, hold: 300 * time.Second, limit: pick(r, 65536, 5, 12, 130), limits: map[int]int{}}

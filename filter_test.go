@@ -88,7 +88,7 @@ func (l *lab) arbitrary(seed uint32) bridge.Filter {
 
 // Filters that let everything through change nothing.
 func TestAcceptChangesNothing(t *testing.T) {
-	properties(t, 100, func(t *testing.T, r *rand.Rand) {
+	properties(t, repetitions(100), func(t *testing.T, r *rand.Rand) {
 		w := randomWorld(r)
 		w.filter = 0
 		free, watched := w.lab(t, true), w.lab(t, true)

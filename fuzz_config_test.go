@@ -30,7 +30,7 @@ func FuzzConfig(f *testing.F) {
 
 // The same with random scripts, for a test run without a fuzzer.
 func TestConfigScripts(t *testing.T) {
-	for seed := range uint64(120) {
+	for seed := range uint64(repetitions(120)) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { runScript(t, randomScript(1000+seed, 900)) })
 	}
 }

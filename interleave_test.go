@@ -245,7 +245,7 @@ func TestTwoStepsOfAFrame(t *testing.T) {
 		in, f := l.p(i).Input(), ether(mac(3-i), mac(i))
 		wg.Go(func() { assert.NoError(t, in.Receive([]frame.Frame{f})) })
 	}
-	within(t, 30*time.Second, "two readers", wg.Wait)
+	within(t, time.Minute, "two readers", wg.Wait)
 	got := devs(l.log.take())
 	slices.Sort(got)
 	assert.Equal(t, []string{"p1", "p2"}, got, "neither is flooded")

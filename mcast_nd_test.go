@@ -293,8 +293,8 @@ func (k *link) move(s *station) {
 // Stations that join find each other, and routers, whatever queriers there are, were and
 // come again, and whoever comes or moves.
 func TestNeighbourDiscoveryUnderSnooping(t *testing.T) {
-	restricted := 0
-	for seed := range uint64(15) {
+	restricted, seeds := 0, repetitions(15)
+	for seed := range uint64(seeds) {
 		for _, perVLAN := range []bool{false, true} {
 			t.Run(fmt.Sprint(seed, " ", perVLAN), func(t *testing.T) {
 				k := newLink(t, seed, perVLAN)
@@ -315,7 +315,7 @@ func TestNeighbourDiscoveryUnderSnooping(t *testing.T) {
 			})
 		}
 	}
-	require.Greater(t, restricted, 150, "queriers are there often enough to restrict what nobody wants")
+	require.Greater(t, restricted, 10*seeds, "queriers are there often enough to restrict what nobody wants")
 }
 
 // happen is one of the things that happen on a link.

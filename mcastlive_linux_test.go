@@ -33,6 +33,7 @@ func joinLive(t *testing.T, ns string, group netip.AddrPort) *net.UDPConn {
 // Sockets of three stacks of the kernel's: a stream reaches the two that joined its group
 // and not the third, follows one that leaves, and stops after the last has left.
 func TestSnoopingOfRealStations(t *testing.T) {
+	t.Parallel()
 	s := tapServe(t, bridge.TAPConfig{}, bridge.TAPConfig{}, bridge.TAPConfig{}, bridge.TAPConfig{})
 	group := netip.MustParseAddrPort("239.5.5.5:5005")
 	var copies [4]atomic.Int64 // of the stream, by port

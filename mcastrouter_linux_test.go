@@ -49,9 +49,7 @@ func (n *mcNet) route(router int) (far *mcStation) {
 		mcSysctl(t, s.ns, "ipv4/conf/"+s.dev+"/rp_filter", "0")
 	}
 
-	dir, err := os.MkdirTemp("", "smcroute")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := netnstest.SharedDir(t) // a short path: it is that of a socket
 	conf := filepath.Join(dir, "conf")
 	require.NoError(t, os.WriteFile(conf, []byte(mcRoutes), 0o600))
 	var said bytes.Buffer
@@ -72,6 +70,7 @@ func (n *mcNet) route(router int) (far *mcStation) {
 // goes to members alone. The bridge learns where it is from its announcements, which for
 // IPv6 there are none of.
 func TestRealRouter(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "smcrouted")
 	mcEach(t, 4, func(t *testing.T, n *mcNet) {
 		const router = 4
@@ -126,6 +125,7 @@ func (n *mcNet) sent(f mcFlow) uint64 {
 // not; groups that nobody has joined do not leave by a port without mcast_flood; and each
 // station of a port with mcast_to_unicast gets a copy of its own.
 func TestPortSettingsForRealStations(t *testing.T) {
+	t.Parallel()
 	mcVersions(t, func(t *testing.T, a bridge.BridgeAttrs) {
 		mcEach(t, 4, func(t *testing.T, n *mcNet) {
 			a := a
@@ -165,6 +165,7 @@ func TestPortSettingsForRealStations(t *testing.T) {
 // other and stay reachable when memberships have had to be renewed, an address that is
 // there already is found out, and all that is so too when nobody asks any more.
 func TestIPv6OfRealStations(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "ping")
 	mcVersions(t, func(t *testing.T, a bridge.BridgeAttrs) {
 		mcEach(t, 3, func(t *testing.T, n *mcNet) {

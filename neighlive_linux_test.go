@@ -111,7 +111,7 @@ func (l *kernelLab) in(n int, f frame.Frame) (out [4][][]byte) {
 			var w []byte
 			select {
 			case w = <-l.got[to]:
-			case <-time.After(20 * time.Second):
+			case <-time.After(tapWait):
 				l.t.Fatal("the kernel's bridge has lost a mark")
 			}
 			if bytes.Equal(w, m.Data) {
@@ -168,6 +168,7 @@ func neighRequests() (fs []frame.Frame, from []int) {
 // The running kernel's bridge and this one, with the same ports, neighbours and
 // requests.
 func TestNeighboursAsRunningKernel(t *testing.T) {
+	t.Parallel()
 	var uts unix.Utsname
 	require.NoError(t, unix.Uname(&uts))
 	kernel, err := bridge.ParseKernel(unix.ByteSliceToString(uts.Release[:]))

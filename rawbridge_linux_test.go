@@ -127,7 +127,7 @@ func (h *rawHosts) tcpTo(ip string, size int) {
 	})
 	defer l.Close()
 	tapIn(h.t, h.a, func() (err error) {
-		here, err = net.DialTimeout("tcp4", l.Addr().String(), 10*time.Second)
+		here, err = net.DialTimeout("tcp4", l.Addr().String(), tapWait)
 		return err
 	})
 	defer here.Close()
@@ -178,7 +178,7 @@ func (h *rawHosts) udp(count, size int) {
 		want[i] = byte(i*7 + i/size)
 	}
 	rawSegmentedUDP(h.t, h.a, "10.9.0.1:0", there.LocalAddr(), want, size)
-	require.NoError(h.t, there.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(h.t, there.SetDeadline(time.Now().Add(tapWait)))
 	got := make([]byte, size+1)
 	for i := range count {
 		n, _, err := there.ReadFrom(got)
@@ -313,7 +313,7 @@ func TestRawBridgeFollowsTheLink(t *testing.T) {
 		select {
 		case got := <-events:
 			require.Equal(t, want, got)
-		case <-time.After(10 * time.Second):
+		case <-time.After(tapWait):
 			t.Fatalf("no event %v", want)
 		}
 	}
@@ -328,6 +328,6 @@ func TestRawBridgeFollowsTheLink(t *testing.T) {
 	rawAwaitUp(t, h.b, "e0")
 	h.tcp(1 << 10)
 	tapIP(t, h.u, "link", "del", "u1")
-	require.Eventually(t, func() bool { return b.Port("u1").Info().Failed != nil }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return b.Port("u1").Info().Failed != nil }, tapWait, time.Millisecond)
 	assert.ErrorIs(t, b.Port("u1").Info().Failed, bridge.ENODEV)
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -45,18 +46,20 @@ func rawIfreq(fd uintptr) (r *ifreq, no syscall.Errno) {
 	return r, ioctlIfreq(fd, unix.SIOCGIFNAME, r)
 }
 
-// rawGet makes a request whose answer is an ifreq. Should the interface be renamed
-// before it is made, it is made again.
+// rawGet makes a request whose answer is an ifreq. Should the interface have another
+// name than a moment ago, it is made again. One that is being renamed is known by no
+// name for a grace period of RCU (dev_change_name), which may take a while; one that is
+// gone has no name at all.
 func rawGet(fd uintptr, req uint) (r *ifreq, no syscall.Errno) {
-	for range 3 {
+	for pause := 100 * time.Microsecond; ; pause *= 2 {
 		if r, no = rawIfreq(fd); no != 0 {
 			return nil, no
 		}
-		if no = ioctlIfreq(fd, req, r); no != unix.ENODEV {
-			break
+		if no = ioctlIfreq(fd, req, r); no != unix.ENODEV || pause > time.Second {
+			return r, no
 		}
+		time.Sleep(pause)
 	}
-	return r, no
 }
 
 // rawState says why nothing can come: the interface is down or gone; nil if it is

@@ -44,7 +44,7 @@ func rawCable(t testing.TB, nsA, nsB, a, b string) {
 func rawAwaitUp(t testing.TB, ns, name string) {
 	t.Helper()
 	var state string
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(tapWait); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		state = tapIP(t, ns, "link", "show", name)
 		if strings.Contains(state, "state UP") && !strings.Contains(state, "qdisc noop ") {
 			return
@@ -71,7 +71,7 @@ func rawOpen(t testing.TB, cfg bridge.RawConfig) *bridge.RawSocket {
 // rawRead reads one batch, and ends the cable if none comes.
 func rawRead(t testing.TB, io bridge.FrameIO, fs []frame.Frame) (int, error) {
 	t.Helper()
-	watchdog := time.AfterFunc(5*time.Second, func() { io.Close() })
+	watchdog := time.AfterFunc(tapWait, func() { io.Close() })
 	defer watchdog.Stop()
 	return io.ReadFrames(fs)
 }

@@ -116,7 +116,7 @@ func TestRawTellsOfItsInterface(t *testing.T) {
 	link := func(wantUp, wantCarrier bool) { // the kernel takes its time for the carrier
 		t.Helper()
 		var got [2]bool
-		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(tapWait); time.Now().Before(end); time.Sleep(time.Millisecond) {
 			up, carrier, err := r.Link()
 			require.NoError(t, err)
 			if got = [2]bool{up, carrier}; got == [2]bool{wantUp, wantCarrier} {
@@ -289,7 +289,7 @@ func TestRawDownAndUpUnderReaders(t *testing.T) {
 		select {
 		case mark := <-got:
 			assert.Equal(t, byte(round), mark)
-		case <-time.After(5 * time.Second):
+		case <-time.After(tapWait):
 			t.Fatal("nothing came after it was up again")
 		}
 		tapIP(t, ns, "link", "set", "v0", "down")
@@ -329,6 +329,33 @@ func TestRawRenamed(t *testing.T) {
 	assert.Equal(t, tapWire(1, 64), rawCollect(t, b, 1)[0].Data)
 	rawSend(t, b, frame.Frame{Data: tapWire(2, 64)})
 	assert.Equal(t, tapWire(2, 64), rawCollect(t, a, 1)[0].Data)
+}
+
+// An interface that is given one name after the other is there all the time, although
+// the kernel knows it by none for a moment each time.
+func TestRawRenamedOftenIsThere(t *testing.T) {
+	ns, a, _ := rawPair(t)
+	tapIP(t, ns, "link", "set", "v0", "down")
+	renamed := make(chan struct{})
+	go func() { // ends by itself
+		defer close(renamed)
+		for range 20 {
+			tapIP(t, ns, "link", "set", "v0", "name", "w0")
+			tapIP(t, ns, "link", "set", "w0", "name", "v0")
+		}
+	}()
+	for over := false; !over; {
+		select {
+		case <-renamed:
+			over = true
+		default:
+		}
+		mtu, err := a.MTU()
+		if !assert.NoError(t, err) || !assert.Equal(t, 1500, mtu) || !assert.ErrorIs(t, rawReadError(t, a), bridge.ENETDOWN) {
+			<-renamed
+			return
+		}
+	}
 }
 
 // Deleting the interface, or moving it to another namespace, ends whoever reads

@@ -69,7 +69,7 @@ func TestRawQueues(t *testing.T) {
 		select {
 		case got := <-arrivals:
 			return got
-		case <-time.After(5 * time.Second):
+		case <-time.After(tapWait):
 			t.Fatal("a frame is missing")
 		}
 		return arrival{}
@@ -141,7 +141,7 @@ func rawGather(t testing.TB, a *bridge.RawSocket, n int) []frame.Frame {
 	var mu sync.Mutex // guards all
 	var all []frame.Frame
 	var readers sync.WaitGroup
-	watchdog := time.AfterFunc(5*time.Second, func() { a.Close() })
+	watchdog := time.AfterFunc(tapWait, func() { a.Close() })
 	defer watchdog.Stop()
 	for _, q := range append(a.Queues(), a) {
 		readers.Go(func() {

@@ -179,7 +179,7 @@ func TestRawRingIsUnmapped(t *testing.T) {
 		assert.Equal(t, 1, mapped())
 		runtime.KeepAlive(lender)
 	}()
-	assert.Eventually(t, func() bool { runtime.GC(); return mapped() == 0 }, 5*time.Second, time.Millisecond)
+	assert.Eventually(t, func() bool { runtime.GC(); return mapped() == 0 }, tapWait, time.Millisecond)
 }
 
 // A queue that was closed while frames of it are lent lets in nothing more, and keeps

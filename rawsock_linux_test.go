@@ -372,7 +372,7 @@ func rawFirst(t testing.TB, a *bridge.RawSocket) frame.Frame {
 	select {
 	case f := <-got:
 		return f
-	case <-time.After(5 * time.Second):
+	case <-time.After(tapWait):
 		t.Fatal("no frame came")
 	}
 	return frame.Frame{}
@@ -401,7 +401,7 @@ func TestRawCloseEndsAReader(t *testing.T) {
 	select {
 	case err := <-read:
 		assert.ErrorIs(t, err, net.ErrClosed)
-	case <-time.After(5 * time.Second):
+	case <-time.After(tapWait):
 		t.Fatal("Close did not end the reader")
 	}
 	runtime.GC()

@@ -87,6 +87,7 @@ func (m *rawMerged) Close() error {
 // Two raw sockets at the ends of a veth pair keep the contract of a FrameIO, and so
 // does one of several queues.
 func TestRawIsAFrameIO(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t)
 	ends := func(t *testing.T, queues int) (a, b *bridge.RawSocket) {
 		ns := rawVeth(t)
@@ -101,13 +102,16 @@ func TestRawIsAFrameIO(t *testing.T) {
 		MaxFrame: 65535 + 14, // of the MTU
 	}
 	t.Run("one queue", func(t *testing.T) {
+		t.Parallel()
 		frameiotest.Run(t, func(t *testing.T) (bridge.FrameIO, bridge.FrameIO) {
 			a, b := ends(t, 1)
 			return a, b
 		}, opts)
 	})
-	opts.OneSided = true // the other end is the same as before
 	t.Run("three queues", func(t *testing.T) {
+		t.Parallel()
+		opts := opts
+		opts.OneSided = true // the other end is the same as before
 		frameiotest.Run(t, func(t *testing.T) (bridge.FrameIO, bridge.FrameIO) {
 			a, b := ends(t, 3)
 			return newRawMerged(a), b

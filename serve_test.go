@@ -384,7 +384,7 @@ func TestServePeerGone(t *testing.T) {
 // Two changes at a time while a batch is under way: in a bubble, where time stands
 // still until everybody waits, neither may keep it from passing.
 func TestChangesInBubble(t *testing.T) {
-	within(t, 20*time.Second, "a bubble with two changes", func() {
+	within(t, time.Minute, "a bubble with two changes", func() {
 		synctest.Test(t, func(t *testing.T) {
 			b, err := bridge.New(bridge.Config{})
 			require.NoError(t, err)

@@ -199,7 +199,7 @@ func TestTAPCloseEndsAReader(t *testing.T) {
 	select {
 	case err := <-read:
 		assert.ErrorIs(t, err, net.ErrClosed)
-	case <-time.After(5 * time.Second):
+	case <-time.After(tapWait):
 		t.Fatal("Close did not end the reader")
 	}
 	assert.NoError(t, tap.Close())
@@ -247,7 +247,7 @@ func TestTAPDeletedUnderAReader(t *testing.T) {
 	case err := <-read:
 		assert.ErrorIs(t, err, bridge.ENODEV)
 		assert.ErrorContains(t, err, name)
-	case <-time.After(5 * time.Second):
+	case <-time.After(tapWait):
 		t.Fatal("the deletion did not end the reader")
 	}
 	_, err := tap.ReadFrames(make([]frame.Frame, 8))

@@ -112,7 +112,7 @@ func (s *tapServed) tcp(t *testing.T, size int64) {
 	defer l.Close()
 	var ends [2]net.Conn
 	tapIn(t, s.ns[0], func() (err error) {
-		d := net.Dialer{Timeout: 10 * time.Second}
+		d := net.Dialer{Timeout: tapWait}
 		ends[0], err = d.Dial("tcp4", l.Addr().String())
 		return err
 	})

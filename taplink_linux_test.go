@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	tapWait = 5 * time.Second
+	tapWait = time.Minute
 	tapTick = time.Millisecond
 )
 

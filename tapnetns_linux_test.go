@@ -86,7 +86,7 @@ func tapRaw(t testing.TB, ns, name string, flags uint16) *os.File {
 // tapRead reads one batch, and ends the TAP if none comes.
 func tapRead(t testing.TB, tap *bridge.TAP, fs []frame.Frame) (int, error) {
 	t.Helper()
-	watchdog := time.AfterFunc(5*time.Second, func() { tap.Close() })
+	watchdog := time.AfterFunc(tapWait, func() { tap.Close() })
 	defer watchdog.Stop()
 	return tap.ReadFrames(fs)
 }

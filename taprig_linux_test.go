@@ -106,7 +106,7 @@ func (r *tapRig) Close() error { return r.file.Close() }
 // next gives the next frame of these tests, with bytes of its own.
 func (r *tapRig) next(t testing.TB) frame.Frame {
 	t.Helper()
-	require.NoError(t, r.file.SetReadDeadline(time.Now().Add(5*time.Second)))
+	require.NoError(t, r.file.SetReadDeadline(time.Now().Add(tapWait)))
 	for {
 		fs := make([]frame.Frame, 1)
 		_, err := r.ReadFrames(fs)

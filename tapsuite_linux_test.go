@@ -13,6 +13,7 @@ import (
 // A TAP keeps the contract of a FrameIO, seen from the kernel's end of its cable,
 // and so does each queue of one that has several.
 func TestTAPIsAFrameIO(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t)
 	whole := func(_ *testing.T, tap *bridge.TAP) bridge.FrameIO { return tap }
 	for name, c := range map[string]struct {
@@ -31,6 +32,7 @@ func TestTAPIsAFrameIO(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			mk := func(t *testing.T) (a, b bridge.FrameIO) {
 				cfg := c.cfg
 				cfg.Netns, cfg.MTU, cfg.Up = tapNetns(t), 65521, true

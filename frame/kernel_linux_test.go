@@ -101,9 +101,9 @@ func newWire(t *testing.T, gro bool) *wire {
 // until it has seen that there is a carrier.
 func (w *wire) awaitLink() {
 	probe := frame.Frame{Data: hex(addrs, 0x88b5, make([]byte, 46))}
-	moment, patience := unix.Timeval{Usec: 10000}, unix.Timeval{Sec: 5}
+	moment, patience := unix.Timeval{Usec: 10000}, unix.Timeval{Sec: 60}
 	require.NoError(w.t, unix.SetsockoptTimeval(w.out, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &moment))
-	for range 1000 {
+	for range 6000 {
 		require.NoError(w.t, w.send(&probe))
 		if _, _, _, _, err := unix.Recvmsg(w.out, w.buf, w.oob, 0); err == nil {
 			require.NoError(w.t, unix.SetsockoptTimeval(w.out, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience))

@@ -82,7 +82,7 @@ func newTunnelWire(t *testing.T, kt kernelTunnel) *tunnelWire {
 		return w
 	}
 	w.below.awaitLink()
-	patience := unix.Timeval{Sec: 5}
+	patience := unix.Timeval{Sec: 60}
 	require.NoError(t, unix.SetsockoptTimeval(w.above.out, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience))
 	return w
 }

@@ -286,7 +286,7 @@ func TestStreamCountsWhatIsDropped(t *testing.T) {
 			still, before = 0, now
 		}
 		still++
-		return still > 40
+		return still > 200
 	})
 	queued := s.Stats().Queued
 	require.NoError(t, peer.Close())

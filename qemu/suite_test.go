@@ -113,7 +113,14 @@ func unixDgrams(t testing.TB) (a, b *qemu.Dgram) {
 	return dgramPair(t, "unix:"+unixPath(t), "unix:"+unixPath(t))
 }
 
-func udpDgrams(t testing.TB) (a, b *qemu.Dgram) { return dgramPair(t, freeUDP(t), freeUDP(t)) }
+func udpDgrams(t testing.TB) (a, b *qemu.Dgram) {
+	near := freeUDP(t)
+	far := freeUDP(t)
+	for far == near { // one that was let go may be given again
+		far = freeUDP(t)
+	}
+	return dgramPair(t, near, far)
+}
 
 // learnedDgrams is a Dgram that has learned where its peer is, and the peer.
 func learnedDgrams(t testing.TB) (a, b *qemu.Dgram) {

@@ -232,6 +232,9 @@ func (t *tracking) empty() bool { return t == nil || len(t.hosts) == 0 && len(t.
 // Hosts behind a port that converts to unicast may make addresses up: there is a bound
 // for each group, and for the port. The first of a group always has its place.
 func TestBoundsOfUnicastHosts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("nothing runs side by side, and the race detector takes half a minute to watch over all members of a port")
+	}
 	m := New(Config{Seed: 1})
 	m.SetUp(0, true)
 	m.SetHashMax(1 << 20)

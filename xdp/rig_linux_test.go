@@ -54,7 +54,7 @@ func newStation(t testing.TB, hub *netns.NS, port, addr string, whole bool) *sta
 func awaitUp(t testing.TB, ns *netns.NS, name string) {
 	t.Helper()
 	var state string
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if state = ip(t, ns, "link", "show", name); strings.Contains(state, "state UP") {
 			return
 		}
@@ -127,7 +127,7 @@ func (s *station) bulk(t testing.TB, to *station) {
 		require.NoError(t, to.ns.Start(server))
 		var out string
 		var err error
-		for range 100 { // until it listens
+		for range 1000 { // until it listens
 			if out, err = s.ns.Run("iperf3", append([]string{"-c", to.addr, "-n", "20M"}, way...)...); err == nil {
 				break
 			}

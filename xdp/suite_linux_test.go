@@ -33,7 +33,9 @@ func TestIsAFrameIO(t *testing.T) {
 	opts := frameiotest.Options{Caps: bridge.Caps{TagAside: true, MaxFrame: 4096}, Full: frameiotest.FullDrops, MaxFrame: 3514}
 	for name, generic := range modes {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // nearly all of it is waiting for the kernel
 			t.Run("one group", func(t *testing.T) {
+				t.Parallel()
 				frameiotest.Run(t, func(t *testing.T) (a, b bridge.FrameIO) {
 					ns := veth(t, suiteMTU)
 					g := open(t, xdp.Config{Ports: []xdp.PortConfig{{Name: "v0", Netns: ns, Generic: generic}, {Name: "v1", Netns: ns, Generic: generic}}})
@@ -44,6 +46,7 @@ func TestIsAFrameIO(t *testing.T) {
 			opts := opts
 			opts.OneSided = true
 			t.Run("two groups", func(t *testing.T) {
+				t.Parallel()
 				frameiotest.Run(t, func(t *testing.T) (a, b bridge.FrameIO) {
 					ns := veth(t, suiteMTU)
 					ga := open(t, xdp.Config{Ports: []xdp.PortConfig{{Name: "v0", Netns: ns, Generic: generic}}})
@@ -52,6 +55,7 @@ func TestIsAFrameIO(t *testing.T) {
 				}, opts)
 			})
 			t.Run("packet socket", func(t *testing.T) {
+				t.Parallel()
 				opts := opts
 				opts.MinFrame = 20 // a kernel loses what ends right behind a VLAN tag
 				frameiotest.Run(t, func(t *testing.T) (a, b bridge.FrameIO) {

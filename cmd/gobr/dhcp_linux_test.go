@@ -23,7 +23,7 @@ exec ip address add "$ip/$mask" dev "$interface"
 // which has an address already.
 func (h host) serveDHCP(t *testing.T) {
 	t.Helper()
-	dir := t.TempDir()
+	dir := netnstest.SharedDir(t)
 	conf := filepath.Join(dir, "udhcpd.conf")
 	require.NoError(t, os.WriteFile(conf, fmt.Appendf(nil, `interface %s
 start 10.55.0.100
@@ -43,7 +43,7 @@ func (h host) lease(t *testing.T) string {
 	t.Helper()
 	script := filepath.Join(t.TempDir(), "leased")
 	require.NoError(t, os.WriteFile(script, []byte(leased), 0o700))
-	require.NoError(t, h.command("busybox", "udhcpc", "-f", "-q", "-n", "-t", "10", "-T", "1", "-i", h.dev, "-s", script))
+	require.NoError(t, h.command("busybox", "udhcpc", "-f", "-q", "-n", "-t", "50", "-T", "1", "-i", h.dev, "-s", script))
 	var ip string
 	require.NoError(t, h.Do(func() error {
 		i, err := net.InterfaceByName(h.dev)
@@ -64,6 +64,7 @@ func (h host) lease(t *testing.T) string {
 // Clients behind a TAP and behind a veth pair get their addresses from a server
 // behind the other one, and reach it under them.
 func TestDHCP(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "ip", "ping", "busybox")
 	for _, c := range []struct{ server, client string }{{"tap0", "eth0"}, {"eth0", "tap0"}} {
 		mid := newNetns(t)

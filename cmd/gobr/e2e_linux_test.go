@@ -19,6 +19,7 @@ import (
 // through gobr, which after an interrupt accounts for every frame and leaves
 // nothing behind.
 func TestBridgesRealTAPs(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "ip", "ping")
 	hosts := []host{
 		{newNetns(t), "br0", "10.55.0.1", "fd55::1"},
@@ -61,6 +62,7 @@ func TestBridgesRealTAPs(t *testing.T) {
 // TAPs, veth pairs held by raw sockets, and the host: each reaches each, with short,
 // long and fragmented packets, TCP and UDP, by IPv4 and IPv6.
 func TestEveryPairOfPorts(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "ip", "ping", "iperf3")
 	mid := newNetns(t)
 	hosts := []host{
@@ -99,6 +101,7 @@ func TestEveryPairOfPorts(t *testing.T) {
 // Ports with queues, and ports that take no offload beside ports that do: what one
 // leaves to be done is done for the other. Isolated ports do not reach each other.
 func TestPortOptionsThroughGobr(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "ip", "ping", "iperf3")
 	mid := newNetns(t)
 	br0, tap0, tap1, eth0 := newHost(t, 1, "br0"), newHost(t, 2, "tap0"), newHost(t, 3, "tap1"), newHost(t, 4, "eth0")
@@ -130,6 +133,7 @@ func TestPortOptionsThroughGobr(t *testing.T) {
 
 // Without host and trace, and ended by a SIGTERM.
 func TestBridgesTwoTAPs(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "ip", "ping")
 	hosts := []host{
 		{newNetns(t), "tap0", "10.55.0.2", "fd55::2"},

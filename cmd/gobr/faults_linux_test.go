@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -56,6 +57,7 @@ func (l *lab) end(t *testing.T) (report string) {
 // of their ports; what was counted before stays counted. gobr makes no TAP of its
 // own accord.
 func TestReattach(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, "--reattach", "--port", "tap0=backup_port=veth0", "--port", "veth0=hairpin,cost=7", "--mtu", "1600")
 	l.mid.ip(t, "link del veth0")
 	l.gobr.says(t, "port failed veth0: ")
@@ -108,6 +110,7 @@ func TestReattachWaitsForOthers(t *testing.T) {
 
 // Without --reattach a port that has lost its interface stays without one.
 func TestNoReattachUnlessAsked(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.mid.ip(t, "link del veth0")
 	l.gobr.says(t, "port failed veth0: ")
@@ -121,6 +124,7 @@ func TestNoReattachUnlessAsked(t *testing.T) {
 
 // Interfaces that go down and up, lose their carrier, or get another name, go on.
 func TestLinksAndNames(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.tap0.ip(t, "link set tap0 down")
 	l.gobr.says(t, "gobr: tap0: down, it was up\n")
@@ -157,6 +161,7 @@ func TestLinksAndNames(t *testing.T) {
 
 // The bridge follows MTUs, of ports under load, and addresses.
 func TestMTUsAndAddresses(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	netnstest.Needs(t, "iperf3")
 	done := make(chan error, 1)
@@ -176,8 +181,9 @@ func TestMTUsAndAddresses(t *testing.T) {
 
 	l.mid.ip(t, "link set veth0 address 02:00:00:00:00:e0")
 	l.gobr.says(t, "gobr: veth0: address 02:00:00:00:00:e0, it was ")
-	l.br0.ip(t, "link set br0 mtu 1300 address 02:00:00:00:00:b0")
+	l.br0.ip(t, "link set br0 mtu 1300")
 	l.gobr.says(t, "gobr: br0: MTU 1300, it was 1400\n")
+	l.br0.ip(t, "link set br0 address 02:00:00:00:00:b0")
 	l.gobr.says(t, "gobr: br0: address 02:00:00:00:00:b0, it was ")
 	l.br0.reachesEventually(t, l.tap0.ip4) // whose neighbour table is out of date
 	l.mid.ip(t, "link set veth0 mtu 1200")
@@ -191,6 +197,7 @@ func TestMTUsAndAddresses(t *testing.T) {
 // An interface that leaves for another network namespace: a raw socket's port ends
 // with a line, a TAP's goes on.
 func TestMovedInterfaces(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	elsewhere := newHost(t, 2, "tap0")
 	l.mid.ip(t, "link set veth0 netns "+elsewhere.Path())
@@ -208,6 +215,7 @@ func TestMovedInterfaces(t *testing.T) {
 // TAPs that are down when they leave for another network namespace pass frames once
 // they are up there: a port's, and the host's, without which nothing passes.
 func TestMovedWhileDown(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	moved := []host{newHost(t, 1, "br0"), newHost(t, 2, "tap0")}
 	for i, h := range []host{l.br0, l.tap0} {
@@ -242,6 +250,7 @@ func TestMovedWhileDown(t *testing.T) {
 // A host's TAP that is deleted while it is down does not leave the bridge down: not
 // while it is away, and not once there is another.
 func TestHostDeletedWhileDown(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, "--reattach")
 	l.br0.ip(t, "link set br0 down")
 	l.gobr.says(t, "gobr: br0: down, it was up\n")
@@ -324,10 +333,18 @@ func TestEndsWhatItStarted(t *testing.T) {
 	ns := newNetns(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var stdout, stderr strings.Builder
-	looked := time.AfterFunc(2*followEvery+followEvery/2, cancel)
-	defer looked.Stop()
+	var stdout lockedBuffer
+	var stderr strings.Builder
 	args := []string{"run", "--reattach", "--host", "br0@" + ns.Path(), "--tap", "tap0@" + ns.Path()}
+	var waiting sync.WaitGroup
+	waiting.Go(func() { // ends with patience
+		defer cancel()
+		for end := time.Now().Add(patience); !strings.Contains(stdout.String(), "bridges") && time.Now().Before(end); {
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(2*followEvery + followEvery/2) // it has looked
+	})
+	defer waiting.Wait()
 	assert.Equal(t, exitOK, run(ctx, args, &stdout, &stderr), stderr.String())
 	assert.Contains(t, stdout.String(), "br0 bridges tap0; the host is at br0")
 	balanced(t, stdout.String())

@@ -73,7 +73,8 @@ func stream(t *testing.T, from, to host, more func() bool) (n int64) {
 }
 
 // While two TAPs carry a TCP stream, a third one comes and goes as a port: the
-// stream arrives as it was sent, and each port accounts for every frame.
+// stream arrives as it was sent, and each port accounts for every frame. Nothing runs
+// beside it: a program that another test starts would hold each TAP for a moment longer.
 func TestPortsComeAndGoUnderLoad(t *testing.T) {
 	netnstest.Needs(t, "ip")
 	hosts := []host{newHost(t, 1, "tap0"), newHost(t, 2, "tap1"), newHost(t, 3, "tap2")}

@@ -15,6 +15,7 @@ import (
 // hosts say to each other gets through, once, and when the cable is gone the port is let
 // go.
 func TestLoopThroughGobr(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "ip", "ping")
 	mid := newNetns(t)
 	hosts := []host{newHost(t, 1, "eth0"), newHost(t, 2, "eth0")}

@@ -219,6 +219,7 @@ func TestSnoopingWithoutQuerierThroughGobr(t *testing.T) {
 // of the ports say. Queries for IPv6 come from the address of the host's TAP, which may
 // change, and the tables can be looked at meanwhile.
 func TestQuerierThroughGobr(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "ip")
 	br0 := newHost(t, 1, "br0")
 	args := []string{"run", "--mcast-querier", "--mcast", mcastSoon, "--host", "br0@" + br0.Path(),
@@ -283,6 +284,7 @@ func (h host) linkLocal(t *testing.T) (ip netip.Addr) {
 
 // Without a host, queries for IPv6 come from the address that belongs to the bridge's.
 func TestQuerierWithoutHostThroughGobr(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "ip")
 	a, b := newHost(t, 1, "tap0"), newHost(t, 2, "tap1")
 	gobr, first := start(t, "run", "--address", "52:54:00:12:34:56", "--mcast-querier", "--mcast", mcastSoon+",igmp_version=3,mld_version=2",

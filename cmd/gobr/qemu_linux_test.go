@@ -14,6 +14,7 @@ import (
 
 	"github.com/ddfb540f/bridge"
 	"github.com/ddfb540f/bridge/frame"
+	"github.com/ddfb540f/bridge/internal/netns/netnstest"
 	"github.com/ddfb540f/bridge/qemu"
 )
 
@@ -95,7 +96,7 @@ func where(t *testing.T, p *program, pattern string) string {
 
 // Guests on all kinds of sockets reach each other.
 func TestQEMUCables(t *testing.T) {
-	dir := t.TempDir()
+	dir := netnstest.SharedDir(t)
 	at := func(name string) string { return filepath.Join(dir, name) }
 	peer, err := qemu.Listen(qemu.StreamConfig{Address: "unix:" + at("d")})
 	d := newStation(t, 4, peer, err)
@@ -170,7 +171,8 @@ func TestQEMUCablesOverUDP(t *testing.T) {
 // A guest that starts anew finds its port with its settings, whose account goes on;
 // each coming and going is told in a line.
 func TestQEMUPeersComeAndGo(t *testing.T) {
-	dir := t.TempDir()
+	t.Parallel()
+	dir := netnstest.SharedDir(t)
 	path := func(name string) string { return "unix:" + filepath.Join(dir, name) }
 	gobr, _ := start(t, "run", "--qemu", "a="+path("a"), "--qemu", "b="+path("b"), "--qemu", "c="+path("c")+",connect,reconnect-ms=20",
 		"--vlan", "a=access:10", "--vlan", "b=access:10", "--port", "c=up=off")
@@ -207,7 +209,7 @@ func TestQEMUPeersComeAndGo(t *testing.T) {
 
 // A socket that somebody holds is not taken from him; one that was left is.
 func TestQEMUSocketInUse(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "vm1.sock")
+	path := filepath.Join(netnstest.SharedDir(t), "vm1.sock")
 	args := []string{"run", "--qemu", "vm1=unix:" + path}
 	gobr, first := start(t, args...)
 	require.Contains(t, first, "br0 bridges vm1")

@@ -12,7 +12,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"github.com/ddfb540f/bridge/internal/netns/netnstest"
 )
@@ -31,25 +30,26 @@ func shellBlock(t *testing.T, path, marker string) string {
 
 // The document's recipe works as it stands, for a user without any rights.
 func TestRootlessRecipe(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "unshare", "nsenter", "ip", "ping", "mount", "setpriv")
-	dir, err := os.MkdirTemp("", "rootless")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	require.NoError(t, os.Chmod(dir, 0o755)) // whatever the umask says
+	dir := netnstest.SharedDir(t)
 	installGobr(t, dir)
 
-	// The device as most distributions have it, seen by the recipe alone.
-	tun := filepath.Join(dir, "tun")
-	require.NoError(t, unix.Mknod(tun, unix.S_IFCHR|0o666, int(unix.Mkdev(10, 200))))
-	require.NoError(t, os.Chmod(tun, 0o666))
+	// The device as most distributions have it, seen by the recipe alone; in a file system
+	// of its own, for that of dir may have none.
+	dev := filepath.Join(dir, "dev")
+	require.NoError(t, os.Mkdir(dev, 0o755))
 	recipe := shellBlock(t, "../../docs/rootless.md", "ci:rootless")
 
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-eu", "-c", `
-		mount --bind "$1" /dev/net/tun
+		mount -t tmpfs -o mode=755 none "$1"
+		mknod "$1/tun" c 10 200
+		chmod 666 "$1/tun"
+		mount --bind "$1/tun" /dev/net/tun
 		exec setpriv --reuid "$2" --regid "$2" --clear-groups sh -eu -c "$3"`,
-		"sh", tun, "65534", recipe) // nobody
+		"sh", dev, "65534", recipe) // nobody
 	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	cmd.Dir = dir

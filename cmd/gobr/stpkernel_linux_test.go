@@ -119,6 +119,7 @@ func (tr *tree) addGobrAmongKernels(kind string) *gobrBridge {
 // link has gone down; one that must not lead to the root listens for as long as a better
 // one is heard.
 func TestGuardsAgainstKernels(t *testing.T) {
+	t.Parallel()
 	cable := [2]int{1, 2}
 	guarded := newTree(t, "guard", cable)
 	guarded.addKernel()

@@ -45,11 +45,9 @@ func needsOVS(t *testing.T) {
 func (tr *tree) newOVS() *openVSwitch {
 	tr.t.Helper()
 	needsOVS(tr.t)
-	dir, err := os.MkdirTemp("", "ovs") // a short path: it is that of sockets
-	require.NoError(tr.t, err)
-	tr.t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := netnstest.SharedDir(tr.t) // a short path: it is that of sockets
 	o := &openVSwitch{tr: tr, dir: dir}
-	_, err = tr.mid.Run("ovsdb-tool", "create", o.path("conf.db"), ovsSchema)
+	_, err := tr.mid.Run("ovsdb-tool", "create", o.path("conf.db"), ovsSchema)
 	require.NoError(tr.t, err)
 	o.daemon("ovsdb-server", o.path("conf.db"), "--remote=p"+o.db())
 	o.awaitFile("db.sock")

@@ -77,6 +77,7 @@ func meet(t *testing.T, members []member) {
 // Access ports and trunks, TAPs and raw sockets, and the host as a member: who is
 // in a VLAN reaches the others in it, and nobody else.
 func TestVLANsThroughGobr(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "ip", "ping", "iperf3")
 	mid := newNetns(t)
 	tap10, eth10, eth20 := newHost(t, 1, "tap10"), newHost(t, 2, "eth10"), newHost(t, 3, "eth20")
@@ -118,6 +119,7 @@ func TestVLANsThroughGobr(t *testing.T) {
 
 // The same with the tags of provider bridges, in which those of customers travel.
 func TestProviderVLANs(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "ip", "ping")
 	mid := newNetns(t)
 	trunks := []host{newHost(t, 1, "tap0"), newHost(t, 2, "eth0")}

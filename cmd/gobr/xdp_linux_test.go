@@ -13,6 +13,7 @@ import (
 // Between two XDP ports and a packet socket stations reach each other, and the end
 // leaves no program.
 func TestXDPPorts(t *testing.T) {
+	t.Parallel()
 	netnstest.Needs(t, "ip", "ping")
 	mid := newNetns(t)
 	hosts := []host{newHost(t, 1, "eth0"), newHost(t, 2, "eth1"), newHost(t, 3, "eth2")}

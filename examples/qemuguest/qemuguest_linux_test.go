@@ -42,6 +42,9 @@ var varying = []guesttest.Mask{
 // README.md shows what the program prints, all of it but times and sizes to the
 // letter.
 func TestReadmeIsTrue(t *testing.T) {
+	if testing.Short() {
+		t.Skip("guests take a minute to boot and to be shown around")
+	}
 	needsGuests(t)
 	shown := guesttest.Readme(t, "qemuguest", varying, func(flags []string) string {
 		var out strings.Builder

@@ -20,6 +20,7 @@ import (
 
 	"github.com/ddfb540f/bridge/internal/guest"
 	"github.com/ddfb540f/bridge/internal/guest/guesttest"
+	"github.com/ddfb540f/bridge/internal/netns/netnstest"
 )
 
 // nobody is an ordinary user.
@@ -41,11 +42,8 @@ func newUser(t *testing.T) *user {
 	require.NoError(t, err)
 	_, err = missing(o)
 	guesttest.Needs(t, err)
-	home, err := os.MkdirTemp("", "user") // above it all may be searched
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(home)) })
+	home := netnstest.SharedDir(t)
 	u := &user{home: home, tmp: filepath.Join(home, "tmp"), kernel: o.kernel, gobr: filepath.Join(home, "gobr")}
-	require.NoError(t, os.Chmod(home, 0o755)) // whatever the umask says
 	require.NoError(t, os.Mkdir(u.tmp, 0o700))
 	out, err := exec.Command("go", append(asThisTest(), "-o", u.gobr, "../../cmd/gobr")...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
@@ -65,9 +63,9 @@ func newUser(t *testing.T) *user {
 // asThisTest builds with the race detector, if the test has it.
 func asThisTest() []string {
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		return []string{"build", "-race"}
+		return []string{"build", "-buildvcs=false", "-race"}
 	}
-	return []string{"build"}
+	return []string{"build", "-buildvcs=false"} // whoever owns the checkout
 }
 
 // command is the example, not yet started.
@@ -125,6 +123,9 @@ var varying = []guesttest.Mask{
 // README.md shows what the program prints to an ordinary user, all of it but times,
 // numbers and made-up addresses to the letter.
 func TestReadmeIsTrue(t *testing.T) {
+	if testing.Short() {
+		t.Skip("guests take a minute to boot and to be shown around")
+	}
 	u := newUser(t)
 	type session struct {
 		*exec.Cmd

@@ -1,9 +1,13 @@
 package frameiotest
 
 import (
+	"context"
 	"errors"
-	"runtime"
+	"fmt"
+	"runtime/pprof"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ddfb540f/bridge"
@@ -120,27 +124,43 @@ func checkPeerCloses(s *suite) {
 // checkGoroutines: when both ends are closed and have been read to the end,
 // nothing of the driver runs any more.
 func checkGoroutines(s *suite) {
-	before := runtime.NumGoroutine()
-	for end := time.Now().Add(5 * s.opt.Settle); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		before = min(before, runtime.NumGoroutine()) // those of an earlier check may still be ending
-	}
-	for range 4 {
-		a, b := s.cable()
-		a.listen(8)
-		b.listen(8)
-		s.must(s.carry(a, b, s.plain(60)))
-		s.must(s.carry(b, a, s.plain(60)))
-		for _, e := range []*end{a, b} {
-			s.must(e.close())
-			s.must(e.awaitReader())
+	var left []string
+	mark := fmt.Sprint(marks.Add(1))
+	pprof.Do(context.Background(), pprof.Labels(markLabel, mark), func(context.Context) {
+		for range 4 {
+			a, b := s.cable()
+			a.listen(8)
+			b.listen(8)
+			s.must(s.carry(a, b, s.plain(60)))
+			s.must(s.carry(b, a, s.plain(60)))
+			for _, e := range []*end{a, b} {
+				s.must(e.close())
+				s.must(e.awaitReader())
+			}
 		}
-	}
-	left := 0
+	})
 	for end := time.Now().Add(s.opt.Wait); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if left = runtime.NumGoroutine() - before; left <= 0 {
+		if left = marked(mark); len(left) == 0 {
 			return
 		}
 	}
-	stacks := make([]byte, 1<<16)
-	s.t.Errorf("%d goroutines are left %v after 4 cables were closed:\n%s", left, s.opt.Wait, stacks[:runtime.Stack(stacks, true)])
+	s.t.Errorf("goroutines are left %v after 4 cables were closed:\n%s", s.opt.Wait, strings.Join(left, "\n\n"))
+}
+
+// A goroutine inherits the labels of the one that starts it, so one of them tells those
+// of one check from whatever else runs.
+const markLabel = "frameiotest"
+
+var marks atomic.Int64
+
+// marked gives the stacks of the goroutines with a mark, each once.
+func marked(mark string) (stacks []string) {
+	var profile strings.Builder
+	_ = pprof.Lookup("goroutine").WriteTo(&profile, 1) // a strings.Builder takes all
+	for _, stack := range strings.Split(profile.String(), "\n\n") {
+		if strings.Contains(stack, fmt.Sprintf("%q:%q", markLabel, mark)) {
+			stacks = append(stacks, stack)
+		}
+	}
+	return stacks
 }

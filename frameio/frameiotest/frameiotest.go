@@ -69,7 +69,7 @@ type Options struct {
 	Fill int
 
 	// Wait bounds how long a call that must not wait, or the way of a frame, may
-	// take; 0 is 5 s. Settle is how long to listen for frames that should not
+	// take; 0 is 20 s. Settle is how long to listen for frames that should not
 	// come; 0 is 20 ms.
 	Wait, Settle time.Duration
 }
@@ -88,7 +88,7 @@ func (o Options) withDefaults() Options {
 		o.Fill = 8192
 	}
 	if o.Wait == 0 {
-		o.Wait = 5 * time.Second
+		o.Wait = 20 * time.Second
 	}
 	if o.Settle == 0 {
 		o.Settle = 20 * time.Millisecond

@@ -94,7 +94,7 @@ func TestBrokenDrivers(t *testing.T) {
 			t.Run(d.name+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				opts := d.opts
-				opts.Wait, opts.Settle = 5*time.Second, 3*time.Millisecond
+				opts.Wait, opts.Settle = 20*time.Second, 3*time.Millisecond
 				if timedOut(because) {
 					opts.Wait = 300 * time.Millisecond
 				}
@@ -121,8 +121,8 @@ func timedOut(finding string) bool {
 	})
 }
 
-// TestGoroutineLeak stands apart from the other faults because goroutines are
-// counted, so nothing may run beside it.
+// TestGoroutineLeak stands apart from the other faults because its goroutines end
+// with the test only.
 func TestGoroutineLeak(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)

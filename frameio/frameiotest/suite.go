@@ -200,7 +200,7 @@ func (s *suite) expect(to *end, fs []frame.Frame) error {
 // expectSome sees some of fs arrive, in order and once each: at least one, unless
 // an unreliable medium may have lost so few.
 func (s *suite) expectSome(to *end, fs []frame.Frame) error {
-	patience := max(5*s.opt.Settle, s.opt.Wait/20)
+	patience := max(5*s.opt.Settle, min(s.opt.Wait/20, 250*time.Millisecond))
 	wait, at, seen := s.opt.Wait, 0, 0
 	few := s.opt.Unreliable && len(fs) < 20 || len(fs) == 0
 	if few {

@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// Main runs the tests of a package and then waits up to five seconds for every
+// Main runs the tests of a package and then waits up to half a minute for every
 // goroutine that a test started to end. Call it from TestMain:
 //
 //	func TestMain(m *testing.M) { leaktest.Main(m) }
 func Main(m *testing.M) {
 	code := m.Run()
-	if left := wait(5 * time.Second); code == 0 && left != "" {
+	if left := wait(30 * time.Second); code == 0 && left != "" {
 		fmt.Fprintf(os.Stderr, "goroutines left after the tests:\n\n%s\n", left)
 		code = 1
 	}

@@ -2,6 +2,7 @@ package netnstest
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/ddfb540f/bridge/internal/netns"
@@ -17,6 +18,42 @@ func Needs(t testing.TB, programs ...string) {
 		t.Fatal(why)
 	default:
 		t.Skip(why)
+	}
+}
+
+// SharedDir makes a directory that every user may search, for what a test runs as
+// another one, and which the end of the test removes: below os.TempDir, or where not
+// everybody gets there, below /tmp. Its path is short enough for sockets in it.
+func SharedDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(shared(os.TempDir()), "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil { // whatever the umask says
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// shared is a directory, or /tmp if its path is long or leads through one that not
+// every user may search.
+func shared(dir string) string {
+	if !filepath.IsAbs(dir) || len(dir) > 60 {
+		return "/tmp"
+	}
+	for d := dir; ; d = filepath.Dir(d) {
+		if info, err := os.Stat(d); err != nil || info.Mode()&0o001 == 0 {
+			return "/tmp"
+		}
+		if d == "/" {
+			return dir
+		}
 	}
 }
 
