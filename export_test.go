@@ -1,5 +1,7 @@
 package bridge
 
+import "time"
+
 // LongestProbe is how many slots the longest search in the FDB of b looks at.
 func LongestProbe(b *Bridge) (longest int) {
 	f := &b.fdb
@@ -13,4 +15,10 @@ func LongestProbe(b *Bridge) (longest int) {
 // Scratch is how much memory for finished frames an Input keeps: bytes, and frames.
 func Scratch(in *Input) (bytes, frames int) {
 	return cap(in.fin.bytes), cap(in.fin.done) + cap(in.fin.ready) + cap(in.leaving)
+}
+
+// RestTimer is when Tick is to come for what the table has grown, if it has.
+func RestTimer(b *Bridge) (at time.Time, ok bool) {
+	rest := b.fdb.restAt.Load()
+	return b.start.Add(time.Duration(rest) * time.Millisecond), rest != never
 }
