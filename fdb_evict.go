@@ -76,10 +76,18 @@ func (f *FDB) unlinkLocked(at fdbAt, port int) {
 
 // relinkLocked follows an entry, of these neighbours, to another place of the table.
 func (f *FDB) relinkLocked(c fdbLinks, to fdbAt, port int) {
-	fp, id := f.ports[port], to.id()
+	id := to.id()
 	*to.links() = c
-	f.setNextLocked(fp, c.prev, id)
-	f.setPrevLocked(fp, c.next, id)
+	if c.prev == fdbNone {
+		f.ports[port].first = id
+	} else {
+		f.place(c.prev).links().next = id
+	}
+	if c.next == fdbNone {
+		f.ports[port].last = id
+	} else {
+		f.place(c.next).links().prev = id
+	}
 }
 
 func (f *FDB) setNextLocked(fp *fdbPort, of, to fdbID) {

@@ -182,7 +182,17 @@ func fdbSize(n int) int {
 
 // newSegmentLocked makes a segment, not published yet.
 func (f *FDB) newSegmentLocked(depth uint, prefix uint64, size int) *fdbSegment {
-	s := &fdbSegment{slots: make([]fdbSlot, size), used: make([]fdbHalf, size), links: make([]fdbLinks, size), depth: depth, prefix: prefix}
+	s := &fdbSegment{depth: depth, prefix: prefix}
+	if size == fdbMaxSlots { // most that growing tables need are: once to the allocator, not three times
+		m := new(struct {
+			slots [fdbMaxSlots]fdbSlot
+			used  [fdbMaxSlots]fdbHalf
+			links [fdbMaxSlots]fdbLinks
+		})
+		s.slots, s.used, s.links = m.slots[:], m.used[:], m.links[:]
+	} else {
+		s.slots, s.used, s.links = make([]fdbSlot, size), make([]fdbHalf, size), make([]fdbLinks, size)
+	}
 	if last := len(f.free) - 1; last >= 0 {
 		s.number, f.free = f.free[last], f.free[:last]
 		f.segments[s.number] = s
@@ -319,15 +329,15 @@ func (s *fdbSegment) entry(i int) (k uint64, ok bool) {
 // yet, by the first bit of the hash that is not s's. The slots are gone through in the
 // order of the hash, nearly, and so those of the new ones are.
 func (f *FDB) transplantLocked(s, lo, hi *fdbSegment) {
+	halves := [2]*fdbSegment{lo, hi}
+	used, links := s.used[:len(s.slots)], s.links[:len(s.slots)]
 	for i := range s.slots {
 		k, ok := s.entry(i)
 		if !ok {
 			continue
 		}
-		h, to := f.hash(k), lo
-		if h<<s.depth>>63 != 0 {
-			to = hi
-		}
+		h := f.hash(k)
+		to := halves[h<<s.depth>>63]
 		slots, j := to.slots, int(to.home(h))
 		for slots[j].key.plain != 0 {
 			if j++; j == len(slots) {
@@ -336,10 +346,10 @@ func (f *FDB) transplantLocked(s, lo, hi *fdbSegment) {
 		}
 		v := s.slots[i].load()
 		slots[j].val.plain, slots[j].key.plain = uint64(v), k
-		to.used[j].plain = s.used[i].Load()
+		to.used[j].plain = used[i].Load()
 		to.live++
 		if v.has(fdbLearned) {
-			f.relinkLocked(s.links[i], fdbAt{to, uint32(j)}, v.port())
+			f.relinkLocked(links[i], fdbAt{to, uint32(j)}, v.port())
 		}
 	}
 }
