@@ -1,5 +1,7 @@
 package bridge
 
+import "time"
+
 // LongestProbe is how many slots the longest search in the FDB of b looks at.
 func LongestProbe(b *Bridge) (longest int) {
 	f := &b.fdb
@@ -14,4 +16,10 @@ func LongestProbe(b *Bridge) (longest int) {
 func Scratch(in *Input) (bytes, frames int) {
 	fin := &in.fin
 	return cap(fin.bytes) + cap(in.pushed) + 4*cap(fin.known), cap(fin.done) + cap(fin.ready) + cap(in.leaving) + cap(in.views)
+}
+
+// RestTimer is when Tick is to come for what the table has grown, if it has.
+func RestTimer(b *Bridge) (at time.Time, ok bool) {
+	rest := b.fdb.restAt.Load()
+	return b.start.Add(time.Duration(rest) * time.Millisecond), rest != never
 }

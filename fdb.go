@@ -22,6 +22,7 @@ import (
 //	fdb_sweep.go    what goes through the whole table: collection, flushes, dumps
 //	fdb_evict.go    who makes room when a limit of ours is reached
 //	fdb_table.go    the memory: segments that are split, joined and made anew
+//	fdb_rest.go     giving back what growing segments had in advance
 //
 // An entry is two words, 16 bytes, and that is all that a lookup touches:
 //
@@ -161,6 +162,10 @@ type FDB struct {
 	ports    []*fdbPort    // by port number; nil where there is none
 	fullest  []*fdbPort    // a heap by learned entries, the most first
 
+	restAt   atomic.Int64 // when Tick is to come, on the scale of gcAt; never if nothing has grown
+	restFrom uint64       // the hash where it goes on
+	restNext stamp        // the first time after that, by what it has met so far
+
 	large   atomic.Bool // it has many segments, see Input.fetch
 	refused atomic.Uint64
 	evicted atomic.Uint64
@@ -168,8 +173,9 @@ type FDB struct {
 
 func (f *FDB) init(b *Bridge, k0, k1 uint64) {
 	f.b, f.k0, f.k1 = b, k0|1, k1|1
-	seg := f.newSegmentLocked(0, 0, 0)
+	seg := f.newSegmentLocked(0, 0, fdbMinSlots)
 	f.dir.Store(newFDBDir(0))
+	f.restAt.Store(never)
 	f.publishLocked(seg)
 }
 
@@ -193,7 +199,16 @@ func (f *FDB) find(k uint64) (at fdbAt, key uint64, v fdbVal, ok bool) {
 
 // insertLocked adds an entry that is not there.
 func (f *FDB) insertLocked(k uint64, v fdbVal) {
-	at := f.placeLocked(k, v)
+	h := f.hash(k)
+	s := f.dir.Load().segment(h)
+	i, _ := s.seek(k, h)
+	f.insertAtLocked(s, i, k, h, v)
+}
+
+// insertAtLocked is insertLocked for one who has looked: h is the hash, and slot i of
+// s what seek gave.
+func (f *FDB) insertAtLocked(s *fdbSegment, i uint32, k, h uint64, v fdbVal) {
+	at := f.fillLocked(s, i, k, h, v)
 	at.used().Store(v.updated().used())
 	f.live++
 	f.countLocked(v, +1)

@@ -36,7 +36,7 @@ func (f *FDB) addPort(p *Port) {
 	fp := &fdbPort{p: p, first: fdbNone, last: fdbNone, rank: len(f.fullest)}
 	f.ports[p.num] = fp
 	f.fullest = append(f.fullest, fp)
-	f.rankLocked(fp)
+	f.raiseLocked(fp)
 }
 
 // dropPort forgets a port that has no entry any more.
@@ -50,7 +50,9 @@ func (f *FDB) dropPort(p *Port) {
 	f.fullest[end] = nil
 	f.fullest = f.fullest[:end]
 	if at < end {
-		f.rankLocked(f.fullest[at])
+		fp = f.fullest[at]
+		f.raiseLocked(fp)
+		f.lowerLocked(fp)
 	}
 }
 
@@ -61,7 +63,7 @@ func (f *FDB) linkLocked(at fdbAt, port int) {
 	f.setNextLocked(fp, fp.last, id)
 	fp.last = id
 	fp.learned++
-	f.rankLocked(fp)
+	f.raiseLocked(fp)
 }
 
 func (f *FDB) unlinkLocked(at fdbAt, port int) {
@@ -69,15 +71,23 @@ func (f *FDB) unlinkLocked(at fdbAt, port int) {
 	f.setNextLocked(fp, c.prev, c.next)
 	f.setPrevLocked(fp, c.next, c.prev)
 	fp.learned--
-	f.rankLocked(fp)
+	f.lowerLocked(fp)
 }
 
-// relinkLocked follows an entry to another place of the table.
-func (f *FDB) relinkLocked(from, to fdbAt, port int) {
-	fp, c := f.ports[port], from.links()
-	to.links().prev, to.links().next = c.prev, c.next
-	f.setNextLocked(fp, c.prev, to.id())
-	f.setPrevLocked(fp, c.next, to.id())
+// relinkLocked follows an entry, of these neighbours, to another place of the table.
+func (f *FDB) relinkLocked(c fdbLinks, to fdbAt, port int) {
+	id := to.id()
+	*to.links() = c
+	if c.prev == fdbNone {
+		f.ports[port].first = id
+	} else {
+		f.place(c.prev).links().next = id
+	}
+	if c.next == fdbNone {
+		f.ports[port].last = id
+	} else {
+		f.place(c.next).links().prev = id
+	}
 }
 
 func (f *FDB) setNextLocked(fp *fdbPort, of, to fdbID) {
@@ -102,11 +112,15 @@ func (fp *fdbPort) before(o *fdbPort) bool {
 	return fp.learned > o.learned || fp.learned == o.learned && fp.p.num < o.p.num
 }
 
-// rankLocked restores the heap after the count of one port changed.
-func (f *FDB) rankLocked(fp *fdbPort) {
+// raiseLocked restores the heap after a port has got an entry more.
+func (f *FDB) raiseLocked(fp *fdbPort) {
 	for fp.rank > 0 && fp.before(f.fullest[(fp.rank-1)/2]) {
 		f.swapRanks(fp.rank, (fp.rank-1)/2)
 	}
+}
+
+// lowerLocked restores the heap after a port has lost an entry.
+func (f *FDB) lowerLocked(fp *fdbPort) {
 	for {
 		most := fp.rank
 		for child := 2*fp.rank + 1; child <= 2*fp.rank+2 && child < len(f.fullest); child++ {

@@ -100,7 +100,8 @@ func checkFDB(t testing.TB, f *FDB) {
 			}
 		}
 		require.Equal(t, []int{segLive, segDead}, []int{s.live, s.dead})
-		require.Less(t, segLive+segDead, len(s.slots), "an empty slot is left, so that every search ends")
+		require.LessOrEqual(t, (segLive+segDead)*8, len(s.slots)*5, "empty slots are left, so that searches are short")
+		require.True(t, s.settles == 0 || f.restAt.Load() != never, "Tick will come to it")
 		live += segLive
 	}
 	require.Equal(t, []int{live, timed}, []int{f.live, f.timed})
@@ -148,8 +149,11 @@ func TestFDBMemory(t *testing.T) {
 			for i := range n {
 				require.NoError(t, p.Receive(learnFrame(testMAC(i))))
 			}
-			check(n, "learned")
+			perEntry, _ := b.fdb.tableBytes()
+			assert.LessOrEqual(t, perEntry, 100.0, "growing")
 			now = now.Add(200 * time.Second)
+			b.Tick(now)
+			check(n, "learned")
 			keep := n / 10
 			for i := range keep {
 				require.NoError(t, p.Receive(learnFrame(testMAC(i))))
@@ -223,6 +227,9 @@ func TestFDBChurn(t *testing.T) {
 		}
 	}, nil)
 	assert.Equal(t, there, seen)
+	checkFDB(t, f)
+	f.rest(1<<20 + fdbSettle)
+	assert.EqualValues(t, never, f.restAt.Load())
 	checkFDB(t, f)
 	perEntry, _ := f.tableBytes()
 	assert.LessOrEqual(t, perEntry, 64.0)

@@ -160,17 +160,25 @@ func (in *Input) mark(k uint64, extra fdbVal) {
 // learnNew makes an entry, if fdb_max_learned allows one more and the port may still
 // learn: its state or its VLANs may have changed since this frame was let in.
 func (in *Input) learnNew(pc *portConf, k uint64, extra fdbVal) Decision {
-	defer in.noteEvicted()
 	f := &in.b.fdb
+	f.mu.Lock()
+	d := in.learnNewLocked(pc, k, extra)
+	f.mu.Unlock()
+	in.noteEvicted()
+	return d
+}
+
+func (in *Input) learnNewLocked(pc *portConf, k uint64, extra fdbVal) Decision {
+	f, cfg, h := &in.b.fdb, in.b.cfg.Load(), in.b.fdb.hash(k)
+	s := f.dir.Load().segment(h)
+	i, there := s.seek(k, h)
+	if there {
+		at := fdbAt{s, i}
+		return in.moveLocked(cfg, pc, at, k, at.slot().load(), extra) // another reader was here first
+	}
 	v := makeVal(pc.num, extra, in.now)
 	if !extra.has(fdbUser) {
 		v |= fdbLearned
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	cfg := in.b.cfg.Load()
-	if at, _, old, there := f.find(k); there {
-		return in.moveLocked(cfg, pc, at, k, old, extra) // another reader was here first
 	}
 	switch {
 	case !cfg.mayLearn(pc, keyVID(k)):
@@ -188,7 +196,7 @@ func (in *Input) learnNew(pc *portConf, k uint64, extra fdbVal) Decision {
 		in.dry.key, in.dry.val = k, v
 		return Learned
 	}
-	f.insertLocked(k, v)
+	f.insertAtLocked(s, i, k, h, v) // an eviction leaves a slot that is free as it is
 	f.post(EventFDBAdd, k, v)
 	return Learned
 }

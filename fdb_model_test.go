@@ -276,7 +276,11 @@ func TestFDBModel(t *testing.T) {
 			}
 			at, ok := l.b.NextTimer()
 			require.True(t, ok)
-			require.Equal(t, m.gcAt.Sub(l.clock.now()), at.Sub(l.clock.now()), "the collector's time after %q", last(history, 5))
+			due := m.gcAt
+			if rest, grown := bridge.RestTimer(l.b); grown && rest.Before(due) {
+				due = rest
+			}
+			require.Equal(t, due.Sub(l.clock.now()), at.Sub(l.clock.now()), "the collector's time after %q", last(history, 5))
 			got := slices.Collect(l.b.FDB().All())
 			for i := range got {
 				got[i].Used = 0

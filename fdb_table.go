@@ -4,16 +4,19 @@ import "sync/atomic"
 
 // The memory of the FDB. The table is a directory of segments, chosen by the
 // leading bits of the hash (extendible hashing). A segment that fills is made anew
-// a quarter larger, or split in two once it is at its largest; two neighbours that
+// twice as large, or split in two if that is too large for one; two neighbours that
 // have become small are joined. Each such step moves the entries of one segment, so
 // a writer never holds the lock for long, however large the table is, and none of
 // it stops readers: the new segments are filled before they are published, and the
 // old one then has all its slots marked dead, so that a reader that still stands in
 // it, or comes back to it by a hint, finds nothing there and looks again.
 //
-// A segment is 5/8 full at most, so that searches are short, and 7/16 at least, also
-// after a sweep or a request deleted entries: at 28 bytes a slot an address takes 45
-// to 64 bytes.
+// A segment is 5/8 full at most, so that searches are short. One that has just grown is
+// a third full, so that an entry is moved once or twice until the table stands, and no
+// more often. At 28 bytes a slot an address takes 45 to 95 bytes meanwhile. At rest a
+// segment is half full at least, which makes it 45 to 56: Tick sees to that once a
+// segment has not grown for a second (fdb_rest.go), and whoever has deleted entries, in
+// a segment that does not grow.
 
 const (
 	fdbSlotBits = 10
@@ -32,8 +35,8 @@ const (
 // search ends.
 type fdbSegment struct {
 	slots   []fdbSlot
-	used    []atomic.Uint32 // when the entry last was a destination, in 10 ms
-	retired atomic.Bool     // others have taken its place; its slots are dead
+	used    []fdbHalf   // when the entry last was a destination, in 10 ms
+	retired atomic.Bool // others have taken its place; its slots are dead
 
 	// Guarded by FDB.mu.
 	links      []fdbLinks
@@ -41,14 +44,29 @@ type fdbSegment struct {
 	depth      uint   // how many leading bits of the hash its entries share
 	prefix     uint64 // those bits, and zeros
 	live, dead int
+	settles    stamp // when it may be made smaller, if it has grown; 0 at once
 
-	_ [8]byte // makes it 128 bytes: what readers need is in one cache line
+	// This makes 128 bytes: what readers need is in one cache line.
 }
 
-type fdbSlot struct {
-	key atomic.Uint64
-	val atomic.Uint64
+type fdbSlot struct{ key, val fdbWord }
+
+// A fdbWord is read and written as an atomic.Uint64, but plainly while its segment is
+// being made, and nobody else can read it.
+type fdbWord struct{ plain uint64 }
+
+func (w *fdbWord) Load() uint64   { return atomic.LoadUint64(&w.plain) }
+func (w *fdbWord) Store(v uint64) { atomic.StoreUint64(&w.plain, v) }
+
+func (w *fdbWord) CompareAndSwap(old, next uint64) bool {
+	return atomic.CompareAndSwapUint64(&w.plain, old, next)
 }
+
+// A fdbHalf is to atomic.Uint32 what a fdbWord is to atomic.Uint64.
+type fdbHalf struct{ plain uint32 }
+
+func (h *fdbHalf) Load() uint32   { return atomic.LoadUint32(&h.plain) }
+func (h *fdbHalf) Store(v uint32) { atomic.StoreUint32(&h.plain, v) }
 
 func (s *fdbSlot) load() fdbVal   { return fdbVal(s.val.Load()) }
 func (s *fdbSlot) store(v fdbVal) { s.val.Store(uint64(v)) }
@@ -62,10 +80,10 @@ type fdbAt struct {
 	i   uint32
 }
 
-func (a fdbAt) slot() *fdbSlot       { return &a.seg.slots[a.i] }
-func (a fdbAt) used() *atomic.Uint32 { return &a.seg.used[a.i] }
-func (a fdbAt) links() *fdbLinks     { return &a.seg.links[a.i] }
-func (a fdbAt) id() fdbID            { return fdbID(a.seg.number<<fdbSlotBits | a.i) }
+func (a fdbAt) slot() *fdbSlot   { return &a.seg.slots[a.i] }
+func (a fdbAt) used() *fdbHalf   { return &a.seg.used[a.i] }
+func (a fdbAt) links() *fdbLinks { return &a.seg.links[a.i] }
+func (a fdbAt) id() fdbID        { return fdbID(a.seg.number<<fdbSlotBits | a.i) }
 
 // fdbID names a place in four bytes.
 type fdbID uint32
@@ -124,23 +142,58 @@ func (s *fdbSegment) find(k, h uint64) (slot uint32, key uint64, v fdbVal) {
 // last is the highest hash whose entry belongs here.
 func (s *fdbSegment) last() uint64 { return s.prefix | ^uint64(0)>>s.depth }
 
-// fdbSlotsFor is how many slots n entries get: of the sizes 8, 9, 10 and so on to 15
-// times a power of two the first that they fill to a half at most. An eighth of it
-// or more is filled before the next time.
-func fdbSlotsFor(n int) int {
-	for unit := fdbMinSlots / 8; ; unit *= 2 {
-		for size := 8 * unit; size < 16*unit; size += unit {
-			if n*2 <= size {
-				return size
+// seek finds the entry of k, or where one is to be put: the first tombstone on the way,
+// or the empty slot at its end. FDB.mu must be held.
+func (s *fdbSegment) seek(k, h uint64) (slot uint32, ok bool) {
+	slots, dead := s.slots, -1
+	for i := int(s.home(h)); ; {
+		e := &slots[i]
+		switch key := e.key.Load(); {
+		case key == 0 && dead < 0:
+			return uint32(i), false
+		case key == 0:
+			return uint32(dead), false
+		case !e.load().has(fdbDead):
+			if key&^fdbGenMask == k {
+				return uint32(i), true
 			}
+		case dead < 0:
+			dead = i
+		}
+		if i++; i == len(slots) {
+			i = 0
 		}
 	}
 }
 
-// newSegmentLocked makes a segment with room for n entries, not published yet.
-func (f *FDB) newSegmentLocked(depth uint, prefix uint64, n int) *fdbSegment {
-	size := fdbSlotsFor(n)
-	s := &fdbSegment{slots: make([]fdbSlot, size), used: make([]atomic.Uint32, size), links: make([]fdbLinks, size), depth: depth, prefix: prefix}
+// fdbRoomy and fdbSnug are how many slots n entries get: with room for as many again,
+// and at rest.
+func fdbRoomy(n int) int { return fdbSize(3 * n) }
+func fdbSnug(n int) int  { return fdbSize((16*n + 8) / 9) }
+
+// fdbSize is the first that is n or more of the sizes 8, 9, 10 and so on to 15 times a
+// power of two.
+func fdbSize(n int) int {
+	unit := fdbMinSlots / 8
+	for n > 15*unit {
+		unit *= 2
+	}
+	return max(8, (n+unit-1)/unit) * unit
+}
+
+// newSegmentLocked makes a segment, not published yet.
+func (f *FDB) newSegmentLocked(depth uint, prefix uint64, size int) *fdbSegment {
+	s := &fdbSegment{depth: depth, prefix: prefix}
+	if size == fdbMaxSlots { // most that growing tables need are: once to the allocator, not three times
+		m := new(struct {
+			slots [fdbMaxSlots]fdbSlot
+			used  [fdbMaxSlots]fdbHalf
+			links [fdbMaxSlots]fdbLinks
+		})
+		s.slots, s.used, s.links = m.slots[:], m.used[:], m.links[:]
+	} else {
+		s.slots, s.used, s.links = make([]fdbSlot, size), make([]fdbHalf, size), make([]fdbLinks, size)
+	}
 	if last := len(f.free) - 1; last >= 0 {
 		s.number, f.free = f.free[last], f.free[:last]
 		f.segments[s.number] = s
@@ -177,82 +230,67 @@ func (f *FDB) retireLocked(s *fdbSegment) {
 	f.large.Store(len(f.segments)-len(f.free) > fdbLarge)
 }
 
-// placeLocked finds a slot for k, which is not there, and fills it.
-func (f *FDB) placeLocked(k uint64, v fdbVal) fdbAt {
-	h := f.hash(k)
-	s := f.dir.Load().segment(h)
-	for (s.live+s.dead+1)*8 > len(s.slots)*5 {
-		f.makeRoomLocked(s)
+// fillLocked makes an entry of k, whose hash is h, at the slot that seek gave, or where
+// that is once there is room.
+func (f *FDB) fillLocked(s *fdbSegment, i uint32, k, h uint64, v fdbVal) fdbAt {
+	for s.slots[i].key.Load() == 0 && (s.live+s.dead+1)*8 > len(s.slots)*5 {
+		f.makeRoomLocked(s, v.updated())
 		s = f.dir.Load().segment(h)
+		i, _ = s.seek(k, h)
 	}
-	for i := int(s.home(h)); ; {
-		e := &s.slots[i]
-		old := e.key.Load()
-		if old == 0 {
-			e.store(v)
-			e.key.Store(k)
-			s.live++
-			return fdbAt{s, uint32(i)}
-		}
-		if e.load()&fdbDead != 0 {
-			e.key.Store(k | (old+1)&fdbGenMask)
-			e.store(v)
-			s.live++
-			s.dead--
-			return fdbAt{s, uint32(i)}
-		}
-		if i++; i == len(s.slots) {
-			i = 0
-		}
+	e := &s.slots[i]
+	if old := e.key.Load(); old != 0 {
+		e.key.Store(k | (old+1)&fdbGenMask)
+		e.store(v)
+		s.dead--
+	} else {
+		e.val.plain = uint64(v) // nobody reads it before there is a key
+		e.key.Store(k)
 	}
+	s.live++
+	return fdbAt{s, i}
 }
 
 // makeRoomLocked rids a segment of its tombstones, makes it larger, or splits it.
-func (f *FDB) makeRoomLocked(s *fdbSegment) {
-	want := s.live + 1
-	if fdbSlotsFor(want) <= fdbMaxSlots {
-		f.resizeLocked(s, want)
+func (f *FDB) makeRoomLocked(s *fdbSegment, now stamp) {
+	if size := fdbRoomy(s.live + 1); size <= fdbMaxSlots {
+		f.growsLocked(f.resizeLocked(s, size), now)
 		return
-	}
-	bit := uint64(1) << (63 - s.depth)
-	var n [2]int
-	for i := range s.slots {
-		if k, ok := s.entry(i); ok {
-			if f.hash(k)&bit == 0 {
-				n[0]++
-			} else {
-				n[1]++
-			}
-		}
 	}
 	if d := f.dir.Load(); d.depth() == s.depth {
 		f.setDepthLocked(s.depth + 1)
 	}
-	lo := f.newSegmentLocked(s.depth+1, s.prefix, n[0])
-	hi := f.newSegmentLocked(s.depth+1, s.prefix|bit, n[1])
+	// Of so many entries each gets about half; either could hold them all.
+	size := fdbRoomy(s.live/2 + 1)
+	lo := f.newSegmentLocked(s.depth+1, s.prefix, size)
+	hi := f.newSegmentLocked(s.depth+1, s.prefix|1<<(63-s.depth), size)
+	f.growsLocked(lo, now)
+	f.growsLocked(hi, now)
 	f.transplantLocked(s, lo, hi)
 	f.publishLocked(lo)
 	f.publishLocked(hi)
 	f.retireLocked(s)
 }
 
-// resizeLocked makes a segment anew, with room for n entries.
-func (f *FDB) resizeLocked(s *fdbSegment, n int) {
-	to := f.newSegmentLocked(s.depth, s.prefix, n)
+// resizeLocked makes a segment anew, of another size.
+func (f *FDB) resizeLocked(s *fdbSegment, size int) *fdbSegment {
+	to := f.newSegmentLocked(s.depth, s.prefix, size)
 	f.transplantLocked(s, to, to)
 	f.publishLocked(to)
 	f.retireLocked(s)
+	return to
 }
 
 // shrinkLocked gives memory back after deletes, and joins the segment with its
-// neighbour where both have become small.
+// neighbour where both have become small. Of one that has grown a moment ago Tick
+// gives back what it has too much, unless that is most of it.
 func (f *FDB) shrinkLocked(s *fdbSegment) {
 	for s.depth > 0 {
 		twin := f.dir.Load().segment(s.prefix ^ 1<<(64-s.depth))
 		if twin.depth != s.depth || s.live+twin.live > fdbJoin {
 			break
 		}
-		to := f.newSegmentLocked(s.depth-1, s.prefix&^(1<<(64-s.depth)), s.live+twin.live)
+		to := f.newSegmentLocked(s.depth-1, s.prefix&^(1<<(64-s.depth)), fdbSnug(s.live+twin.live))
 		f.transplantLocked(s, to, to)
 		f.transplantLocked(twin, to, to)
 		f.publishLocked(to)
@@ -263,8 +301,12 @@ func (f *FDB) shrinkLocked(s *fdbSegment) {
 		}
 		s = to
 	}
-	if len(s.slots) > fdbMinSlots && s.live*16 < len(s.slots)*7 {
-		f.resizeLocked(s, s.live)
+	least := 2
+	if s.settles != 0 {
+		least = 4
+	}
+	if size := fdbSnug(s.live); s.live*least < len(s.slots) && size < len(s.slots) {
+		f.resizeLocked(s, size)
 	}
 }
 
@@ -285,32 +327,30 @@ func (s *fdbSegment) entry(i int) (k uint64, ok bool) {
 }
 
 // transplantLocked copies the entries of a segment to new ones that nobody reads
-// yet, by the first bit of the hash that is not s's.
+// yet, by the first bit of the hash that is not s's. The slots are gone through in the
+// order of the hash, nearly, and so those of the new ones are.
 func (f *FDB) transplantLocked(s, lo, hi *fdbSegment) {
+	halves := [2]*fdbSegment{lo, hi}
+	used, links := s.used[:len(s.slots)], s.links[:len(s.slots)]
 	for i := range s.slots {
 		k, ok := s.entry(i)
 		if !ok {
 			continue
 		}
 		h := f.hash(k)
-		to := lo
-		if h<<s.depth>>63 != 0 {
-			to = hi
-		}
-		j := to.home(h)
-		for to.slots[j].key.Load() != 0 {
-			if j++; int(j) == len(to.slots) {
+		to := halves[h<<s.depth>>63]
+		slots, j := to.slots, int(to.home(h))
+		for slots[j].key.plain != 0 {
+			if j++; j == len(slots) {
 				j = 0
 			}
 		}
 		v := s.slots[i].load()
-		to.slots[j].store(v)
-		to.slots[j].key.Store(k)
+		slots[j].val.plain, slots[j].key.plain = uint64(v), k
+		to.used[j].plain = used[i].Load()
 		to.live++
-		from, at := fdbAt{s, uint32(i)}, fdbAt{to, j}
-		at.used().Store(from.used().Load())
 		if v.has(fdbLearned) {
-			f.relinkLocked(from, at, v.port())
+			f.relinkLocked(links[i], fdbAt{to, uint32(j)}, v.port())
 		}
 	}
 }

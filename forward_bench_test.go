@@ -257,7 +257,7 @@ const longTurn = 4096
 func eachOf(name string, fs []frame.Frame, fn func(i int, data []byte)) turn {
 	const n = longTurn
 	next := 0
-	return turn{name, n, func() {
+	return turn{name: name, frames: n, do: func() {
 		for i := next; i < next+n; i++ {
 			fn(i, fs[i].Data)
 		}
@@ -268,8 +268,8 @@ func eachOf(name string, fs []frame.Frame, fn func(i int, data []byte)) turn {
 }
 
 // benchLearning is of 65,536 frames, all from new addresses, into an empty table each
-// time: of the bridge, of one at its limit, which evicts an address for each, and of the
-// usual switch.
+// time: of the bridge, of one at its limit, which evicts an address for each, of the
+// usual switch, and of the bridge once it knows them.
 func benchLearning(b *testing.B) {
 	const n = 1 << 16
 	fs := make([]frame.Frame, n)
@@ -277,38 +277,33 @@ func benchLearning(b *testing.B) {
 		fs[i] = benchFrame(frame.MAC{1, 0x80, 0xc2, 0, 0, 0xe}, frame.MAC{}) // learned, and handed to nobody
 	}
 	var names int
-	fresh := func(do func()) func() {
-		return func() {
-			for i := range fs {
-				src := benchMAC(names)
-				copy(fs[i].Data[6:], src[:])
-				names++
-			}
-			do()
+	rename := func() {
+		for i := range fs {
+			src := benchMAC(names)
+			copy(fs[i].Data[6:], src[:])
+			names++
 		}
 	}
-	learning := func(name string, limit int, after func(*bridge.Bridge)) turn {
+	learning := func(name string, limit int, before func(*bridge.Bridge)) turn {
 		c := benchVLANs
 		c.FDBLimit = limit
 		br, ports := benchBridge(b, 8, c, bridge.PortConfig{})
 		in := ports[0].Input()
-		return turn{name, n, func() {
-			_ = in.Receive(fs)
-			after(br)
-		}}
+		return turn{name, n, func() { _ = in.Receive(fs) }, func() { before(br) }}
 	}
-	empty := func(br *bridge.Bridge) { _, _ = br.FDB().Flush(bridge.FDBFlush{StateMask: bridge.NUDPermanent}) }
-	plain, evict := learning("learn", 1<<20, empty), learning("evict", 1<<15, func(*bridge.Bridge) {})
+	plain := learning("learn", 1<<20, func(br *bridge.Bridge) {
+		_, _ = br.FDB().Flush(bridge.FDBFlush{StateMask: bridge.NUDPermanent})
+		rename()
+	})
+	known := turn{name: "known", frames: n, do: plain.do}
+	evict := learning("evict", 1<<15, func(*bridge.Bridge) { rename() })
+	var s *usualSwitch
 	usual := turn{"baseline", n, func() {
-		s := newUsualSwitch(0)
 		for i := range fs {
 			used += s.receive(0, fs[i].Data)
 		}
-	}}
-	for _, t := range []*turn{&plain, &evict, &usual} {
-		t.do = fresh(t.do)
-	}
-	byTurns(b, plain, evict, usual)
+	}, func() { s = newUsualSwitch(0); rename() }}
+	byTurns(b, plain, known, evict, usual)
 }
 
 // bareTable is open addressing, half full at most.

@@ -18,11 +18,18 @@ import (
 )
 
 // A turn is one of several things that are measured side by side; do carries frames
-// frames.
+// frames. What before does, if it is set, is not measured.
 type turn struct {
 	name   string
 	frames int
 	do     func()
+	before func()
+}
+
+func (t *turn) prepare() {
+	if t.before != nil {
+		t.before()
+	}
 }
 
 // byTurns does each of the turns once an operation, A B C A B C, and reports for each the
@@ -31,11 +38,13 @@ type turn struct {
 func byTurns(b *testing.B, turns ...turn) {
 	ratios, took := make([][]float64, len(turns)), make([][]float64, len(turns))
 	for _, t := range turns {
+		t.prepare()
 		t.do() // memory takes its size
 	}
 	for b.Loop() {
 		var first float64
 		for i, t := range turns {
+			t.prepare()
 			begin := time.Now()
 			t.do()
 			ns := float64(time.Since(begin).Nanoseconds()) / float64(t.frames)
@@ -66,7 +75,7 @@ func carrying(name string, in *bridge.Input, fs []frame.Frame) turn {
 
 func carryingN(name string, in *bridge.Input, fs []frame.Frame, n int) turn {
 	next := 0
-	return turn{name, n, func() {
+	return turn{name: name, frames: n, do: func() {
 		_ = in.Receive(fs[next : next+n])
 		if next += n; next+n > len(fs) {
 			next = 0

@@ -160,6 +160,9 @@ func (b *Bridge) Tick(now time.Time) {
 	if cfg.info.Up && b.gcAt.Load() <= int64(at) {
 		b.collect(at)
 	}
+	if b.fdb.restAt.Load() <= int64(at) {
+		b.fdb.rest(at)
+	}
 	if !cfg.closed {
 		b.snooping.tick(now.Sub(b.start))
 	}
@@ -173,6 +176,9 @@ func (b *Bridge) NextTimer() (at time.Time, ok bool) {
 		return time.Time{}, false
 	}
 	next := min(b.snooping.next.Load(), b.spanning.next.Load()) // which go on while the bridge is down
+	if at := b.fdb.restAt.Load(); at != never {
+		next = min(next, at*int64(time.Millisecond)) // so does this
+	}
 	if cfg.info.Up {
 		next = min(next, int64(time.Duration(b.gcAt.Load())*time.Millisecond))
 	}

@@ -45,7 +45,8 @@ var cases = []testCase{
 	{"multicast/members=4", 4, forwarding(workload.Config{Ports: 18, Stations: 1000, Groups: 1000, Members: 4}, multicast)},
 	{"host", 1, forwarding(workload.Config{Ports: 8, Stations: 1000}, host)},
 	{"retag", 1, forwarding(workload.Config{Ports: 8, Stations: 1000}, retag)},
-	{"learn", 0, learning},
+	{"learn", 0, learning(1 << 20)},
+	{"evict", 0, learning(counted)},
 	{"unicast/idle=504", 1, forwarding(workload.Config{Ports: 512, Receiving: 7, Stations: 1000}, unicast)},
 	{"tick/ports=8", 0, ticking(8)},
 	{"tick/ports=512", 0, ticking(512)},
@@ -95,14 +96,17 @@ func retag(n *workload.Network) ([]frame.Frame, error) {
 	return n.Unicast(64, 1), nil
 }
 
-// learning is of frames whose sources are new. The table grows meanwhile.
-func learning() (*workload.Network, func(int), error) {
-	n, err := workload.New(workload.Config{Ports: 8, Stations: 1000,
-		Bridge: bridge.Config{VLANFiltering: true, FDBLimit: 1 << 20}})
-	if err != nil {
-		return nil, nil, err
+// learning is of frames whose sources are new, of which so many have room: the table grows
+// meanwhile, or each of them takes the place of another.
+func learning(limit int) func() (*workload.Network, func(int), error) {
+	return func() (*workload.Network, func(int), error) {
+		n, err := workload.New(workload.Config{Ports: 8, Stations: 1000,
+			Bridge: bridge.Config{VLANFiltering: true, FDBLimit: limit}})
+		if err != nil {
+			return nil, nil, err
+		}
+		return n, n.Load(n.Strangers(0, 4*counted)).Run, nil
 	}
-	return n, n.Load(n.Strangers(0, 4*counted)).Run, nil
 }
 
 // ticking is of Ticks for which nothing is due, with all timers that a bridge can have.

@@ -14,3 +14,12 @@ func threadTime() time.Duration {
 	}
 	return time.Duration(t.Nano())
 }
+
+// threadWaits is how often this thread has given its processor away of itself.
+func threadWaits() int {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_THREAD, &u) != nil {
+		return 0
+	}
+	return int(u.Nvcsw)
+}

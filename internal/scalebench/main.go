@@ -26,8 +26,8 @@ type experiment struct {
 
 var experiments = []experiment{
 	{"ports", ports}, {"idle", idle}, {"addresses", addresses}, {"vlans", vlans}, {"groups", groups},
-	{"sizes", sizes}, {"learning", learning}, {"changes", changes}, {"change-bytes", changeBytes},
-	{"memory", memory}, {"new", newAndAddPort}, {"profile", profile},
+	{"sizes", sizes}, {"learning", learning}, {"growing", growing}, {"changes", changes},
+	{"change-bytes", changeBytes}, {"memory", memory}, {"new", newAndAddPort}, {"profile", profile},
 }
 
 // measure runs the experiments whose name has part in it.

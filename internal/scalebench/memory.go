@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/ddfb540f/bridge"
 	"github.com/ddfb540f/bridge/internal/workload"
@@ -22,7 +23,7 @@ func heap(collect bool) uint64 {
 func memory(m *meter) (section, error) {
 	out := section{
 		title: "Memory of an address",
-		text: "Bytes in use for each address once the table stands, and the most that were in use on the way there from nothing, " +
+		text: "Bytes in use for each address once the table has come to rest, and the most that were in use on the way there from nothing, " +
 			"what the collector had not come to yet included, divided by as many addresses; with Go's settings as they are, by which " +
 			"a heap is not collected before it has 4 MB.",
 		head: []string{"addresses", "at rest", "most while growing"},
@@ -68,7 +69,12 @@ func (m *meter) grow(macs int) (rest, most float64, err error) {
 		top = max(top, heap(false))
 	}
 	known := float64(n.Bridge.FDB().Learned())
-	most, rest = float64(top-before)/known, (float64(heap(true))-float64(before))/known
+	most = float64(top-before) / known
+	n.Pass(time.Second)
+	for range 100 { // the table comes to rest in parts
+		n.Pass(10 * time.Millisecond)
+	}
+	rest = (float64(heap(true)) - float64(before)) / known
 	runtime.KeepAlive(fs)
 	return rest, max(most, rest), n.Bridge.Close()
 }
