@@ -153,6 +153,29 @@ func BenchmarkTAPWrite(b *testing.B) {
 	})
 }
 
+// BenchmarkTAPWriteTogether is frames to the kernel that go with one system call, beside
+// a system call for each: a batch of so many.
+func BenchmarkTAPWriteTogether(b *testing.B) {
+	for _, size := range cableSizes[:2] {
+		for _, n := range []int{4, 8, 16, cableBatch} {
+			b.Run(fmt.Sprintf("%d/frames=%d", size, n), func(b *testing.B) {
+				ns := tapNetns(b)
+				ours := tapUring(b, bridge.TAPConfig{Netns: ns, Up: true})
+				plain := tapOpen(b, bridge.TAPConfig{Netns: ns, Up: true, NoUring: true})
+				fs := cableFrames(size)
+				write := func(io bridge.FrameIO) func() {
+					return func() {
+						for at := 0; at < len(fs); at += n {
+							cableWrite(b, io, fs[at:at+n])
+						}
+					}
+				}
+				cableCompare(b, write(ours), write(plain))
+			})
+		}
+	}
+}
+
 // cableVeths are two pairs of interfaces: v0 and v1, w0 and w1.
 func cableVeths(b *testing.B) (ns string) {
 	ns = rawVeth(b)
