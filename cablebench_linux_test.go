@@ -38,15 +38,28 @@ func cableCPU(b *testing.B) time.Duration {
 // cableCompare measures two ways to have cableBatch frames cross.
 func cableCompare(b *testing.B, ours, plain func()) {
 	b.Helper()
+	cableTurns(b, cableWay{run: ours}, cableWay{run: plain})
+}
+
+// A cableWay is what is measured, and what is done first each time and is not.
+type cableWay struct{ first, run func() }
+
+// cableTurns is cableCompare of such ways.
+func cableTurns(b *testing.B, ours, plain cableWay) {
+	b.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	ways := [2]cableWay{ours, plain}
 	var spent [2]time.Duration
 	rounds := 0
 	for b.Loop() {
 		for i := range 2 {
 			way := (rounds + i) % 2
+			if first := ways[way].first; first != nil {
+				first()
+			}
 			from := cableCPU(b)
-			[]func(){ours, plain}[way]()
+			ways[way].run()
 			spent[way] += cableCPU(b) - from
 		}
 		rounds++
@@ -151,6 +164,83 @@ func BenchmarkTAPWrite(b *testing.B) {
 	cableTAPs(b, func(b *testing.B, _ string, ours *bridge.TAP, plain *os.File, fs []frame.Frame) {
 		cableCompare(b, func() { cableWrite(b, ours, fs) }, func() { plainWrite(b, plain, fs) })
 	})
+}
+
+// BenchmarkTAPWriteTogether is frames to the kernel that go with one system call, beside
+// a system call for each: a batch of so many.
+func BenchmarkTAPWriteTogether(b *testing.B) {
+	for _, size := range cableSizes[:2] {
+		for _, n := range []int{4, 8, 16, cableBatch} {
+			b.Run(fmt.Sprintf("%d/frames=%d", size, n), func(b *testing.B) {
+				ns := tapNetns(b)
+				ours := tapUring(b, bridge.TAPConfig{Netns: ns, Up: true})
+				plain := tapOpen(b, bridge.TAPConfig{Netns: ns, Up: true, NoUring: true})
+				fs := cableFrames(size)
+				write := func(io bridge.FrameIO) func() {
+					return func() {
+						for at := 0; at < len(fs); at += n {
+							cableWrite(b, io, fs[at:at+n])
+						}
+					}
+				}
+				cableCompare(b, write(ours), write(plain))
+			})
+		}
+	}
+}
+
+// BenchmarkTAPToTAP is what a bridge does for frames from one TAP to another: it reads,
+// decides and writes them, together or one by one. What it costs to send them is not in it.
+func BenchmarkTAPToTAP(b *testing.B) {
+	for _, size := range cableSizes[:2] {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			ns := tapNetns(b)
+			tapUring(b, bridge.TAPConfig{Netns: ns}).Close()
+			ours, plain := cableBridged(b, ns, size, false), cableBridged(b, ns, size, true)
+			cableTurns(b, ours, plain)
+		})
+	}
+}
+
+// cableBridged joins two TAPs by a bridge that knows who is where. A batch is sent to one
+// of them first, and carried to the other.
+func cableBridged(b *testing.B, ns string, size int, oneByOne bool) cableWay {
+	br, err := bridge.New(bridge.Config{})
+	require.NoError(b, err)
+	b.Cleanup(func() { br.Close() })
+	var taps [2]*bridge.TAP
+	var ins [2]*bridge.Input
+	for i := range taps {
+		taps[i] = tapOpen(b, bridge.TAPConfig{Netns: ns, Up: true, NoUring: oneByOne})
+		p, err := br.AddPort(taps[i].Name(), taps[i], bridge.PortConfig{Caps: taps[i].Caps()})
+		require.NoError(b, err)
+		ins[i] = p.Input()
+	}
+	fs, into := cableFrames(size), make([]frame.Frame, cableBatch)
+	there, back := fs[0].Data[6:12], frame.MustParseMAC("02:00:00:00:0f:fc")
+	for i := range fs {
+		copy(fs[i].Data, back[:])
+		copy(fs[i].Data[6:], there)
+	}
+	answer := fs[0].Clone()
+	copy(answer.Data, there)
+	copy(answer.Data[6:], back[:])
+	require.NoError(b, ins[1].Receive([]frame.Frame{answer}))
+	from := rawOpen(b, bridge.RawConfig{Netns: ns, Name: taps[0].Name()})
+	send := func() { cableWrite(b, from, fs) }
+	carry := func() {
+		for left := cableBatch; left > 0; {
+			n, err := taps[0].ReadFrames(into)
+			if err == nil {
+				err = ins[0].Receive(into[:n])
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			left -= n
+		}
+	}
+	return cableWay{first: send, run: carry}
 }
 
 // cableVeths are two pairs of interfaces: v0 and v1, w0 and w1.

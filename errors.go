@@ -136,3 +136,33 @@ func (e *FrameError) Error() string {
 
 // Unwrap gives Err.
 func (e *FrameError) Unwrap() error { return e.Err }
+
+// reason is what the frame is counted under.
+func (e *FrameError) reason() DropReason {
+	if e.Reason == NotDropped || e.Reason >= numDropReasons {
+		return DropDriver
+	}
+	return e.Reason
+}
+
+// BatchError is WriteFrames's answer when it refuses a frame and has sent others behind
+// that already, as a cable does that hands many frames over at once. It matches no
+// FrameError, since going on right behind the first refused frame would send some twice.
+type BatchError struct {
+	// Frames has the verdicts on fs[n] and the frames behind it, one at least: nil for
+	// one that was sent, else why not. Nothing was done yet with what is behind them.
+	Frames []*FrameError
+}
+
+// tells says whether there are verdicts, and no more than there are frames left.
+func (e *BatchError) tells(left int) bool { return 0 < len(e.Frames) && len(e.Frames) <= left }
+
+// Error gives the first cause.
+func (e *BatchError) Error() string {
+	for _, f := range e.Frames {
+		if f != nil {
+			return f.Error() + " (others behind it were sent)"
+		}
+	}
+	return "bridge: no frame refused"
+}

@@ -94,6 +94,11 @@ func (l *lab) ended(p *bridge.Port, cable *recorder) {
 	assert.Equal(l.t, p.Name() == "bad", again.Info().No == 3)
 }
 
+// told is what a cable answers that has gone on behind a frame that it refused.
+func told(verdicts ...*bridge.FrameError) error { return &bridge.BatchError{Frames: verdicts} }
+
+func refusedFor(why bridge.DropReason) *bridge.FrameError { return &bridge.FrameError{Reason: why} }
+
 // What a cable's WriteFrames may answer, and what becomes of the frames.
 func TestWriteFaults(t *testing.T) {
 	boom := errors.New("boom")
@@ -124,6 +129,12 @@ func TestWriteFaults(t *testing.T) {
 			}
 			return 1, fmt.Errorf("driver: %w", &bridge.FrameError{Reason: bridge.DropNoOffload})
 		}, false, 2, map[bridge.DropReason]uint64{bridge.DropNoOffload: 2}},
+		{"two refused and what is behind sent", func(fs []frame.Frame) (int, error) {
+			return 1, fmt.Errorf("driver: %w", told(refusedFor(bridge.DropTooLong), refusedFor(200), nil))
+		}, false, 2, map[bridge.DropReason]uint64{bridge.DropTooLong: 1, bridge.DropDriver: 1}},
+		{"one of each two refused", func([]frame.Frame) (int, error) { return 0, told(refusedFor(bridge.DropQueueFull), nil) }, false, 2, map[bridge.DropReason]uint64{bridge.DropQueueFull: 2}},
+		{"told of none", func([]frame.Frame) (int, error) { return 1, told() }, true, 1, map[bridge.DropReason]uint64{bridge.DropPortGone: 3}},
+		{"told of more than there are", func([]frame.Frame) (int, error) { return 3, told(refusedFor(bridge.DropTooLong), nil) }, true, 3, map[bridge.DropReason]uint64{bridge.DropPortGone: 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLabN(t, bridge.Config{}, 2)

@@ -121,6 +121,10 @@ func TestSegmentsRefused(t *testing.T) {
 		wire    int
 	}{
 		{"one segment", &bridge.FrameError{Reason: bridge.DropTooLong}, 2, map[bridge.DropReason]uint64{bridge.DropTooLong: 1}, 1 + 2 + 1},
+		{"one segment, and the rest told", told(refusedFor(bridge.DropTooLong), nil, nil, nil), 1, map[bridge.DropReason]uint64{bridge.DropTooLong: 1}, 1 + 1},
+		{"one segment, and some told", told(nil, refusedFor(bridge.DropTooLong), nil), 0, map[bridge.DropReason]uint64{bridge.DropTooLong: 1}, 1 + 1},
+		{"none of what is told", told(nil, nil), 1, nil, 1 + 1 + 2},
+		{"the frame behind", told(nil, refusedFor(bridge.DropDriver)), 3, map[bridge.DropReason]uint64{bridge.DropDriver: 1}, 1 + 3},
 		{"full", bridge.ErrQueueFull, 2, map[bridge.DropReason]uint64{bridge.DropQueueFull: 2}, 1 + 2},
 		{"full at once", bridge.ErrQueueFull, 0, map[bridge.DropReason]uint64{bridge.DropQueueFull: 2}, 1},
 		{"gone", fmt.Errorf("boom"), 3, map[bridge.DropReason]uint64{bridge.DropPortGone: 2}, 1 + 3},

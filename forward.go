@@ -277,17 +277,45 @@ func (in *Input) write(q *queue, tx *txCounters, caps *Caps, out []departure) {
 		if err == nil {
 			break
 		}
+		if batch, ok := errors.AsType[*BatchError](err); ok && batch.tells(len(fs)-done) {
+			frames, size, done = in.settle(q, tx, fs, done, batch.Frames)
+			sent, bytes = sent+frames, bytes+size
+			continue
+		}
 		one, why := in.writeFailed(q, done < len(fs), err)
 		end := len(fs)
 		if one {
 			end = in.behind(done)
 		}
-		lost, _ := in.worth(fs, done, end)
-		tx.refused[why].Add(lost)
-		for i := done; i < end && in.watched; i++ {
-			in.freeOf(q.p, &fs[i], why)
-		}
+		in.refused(q, tx, fs[:end], done, why)
 		done = end
+	}
+}
+
+// settle accounts for the frames from fs[at] on of which a cable has told one by one:
+// what of them was sent, and where to go on.
+func (in *Input) settle(q *queue, tx *txCounters, fs []frame.Frame, at int, told []*FrameError) (sent, bytes uint64, done int) {
+	first := at
+	for at-first < len(told) {
+		refusal, end := told[at-first], at+1
+		if refusal == nil {
+			frames, size := in.worth(fs, at, end)
+			sent, bytes = sent+frames, bytes+size
+		} else {
+			end = in.behind(at)
+			in.refused(q, tx, fs[:end], at, refusal.reason())
+		}
+		at = end
+	}
+	return sent, bytes, at
+}
+
+// refused accounts for the frames from fs[at] on, which a cable did not take.
+func (in *Input) refused(q *queue, tx *txCounters, fs []frame.Frame, at int, why DropReason) {
+	lost, _ := in.worth(fs, at, len(fs))
+	tx.refused[why].Add(lost)
+	for i := at; i < len(fs) && in.watched; i++ {
+		in.freeOf(q.p, &fs[i], why)
 	}
 }
 
@@ -299,10 +327,7 @@ func (in *Input) writeFailed(q *queue, left bool, err error) (one bool, why Drop
 	case err == ErrQueueFull || errors.Is(err, ErrQueueFull):
 		return false, DropQueueFull
 	case errors.As(err, &refusal) && left:
-		if refusal.Reason == NotDropped || refusal.Reason >= numDropReasons {
-			return true, DropDriver
-		}
-		return true, refusal.Reason
+		return true, refusal.reason()
 	case isErrno(err, ENETDOWN):
 		return false, DropPortDown // it is the reader that is told, and tells
 	}

@@ -24,9 +24,10 @@ type FrameIO interface {
 	// WriteFrames sends fs in order; n is how many it consumed. It keeps and
 	// changes nothing, waits for no slow peer, and never calls into a Bridge.
 	// ErrQueueFull: fs[n:] were not taken. *FrameError: fs[n] was refused (too
-	// long, bad offload); the bridge counts it and goes on behind it. An error
-	// matching ENETDOWN: the interface is down, fs[n:] are lost. Any other error
-	// ends the port.
+	// long, bad offload); the bridge counts it and goes on behind it. *BatchError:
+	// fs[n] was refused or some behind it, and others were sent; the bridge counts
+	// each as it says and goes on behind them. An error matching ENETDOWN: the
+	// interface is down, fs[n:] are lost. Any other error ends the port.
 	WriteFrames(fs []frame.Frame) (n int, err error)
 
 	Close() error

@@ -48,7 +48,7 @@ func (q *netQueue) ReadFrames(fs []frame.Frame) (n int, err error) {
 func (q *netQueue) WriteFrames(fs []frame.Frame) (n int, err error) {
 	n, err = q.end.write(fs)
 	switch err.(type) {
-	case nil, *FrameError:
+	case nil, *FrameError, *BatchError:
 		return n, err
 	}
 	switch err {

@@ -36,6 +36,12 @@ type TAPConfig struct {
 	// in one frame (IFF_VNET_HDR; see TAP.Caps).
 	NoOffload bool
 
+	// NoUring has each frame written with a system call of its own. False lets those
+	// that follow one another go together, by io_uring(7), a ring for each queue, where
+	// the kernel has and allows it (see TAP.Uring): then OpenTAP tries. Set it where a
+	// filter for system calls kills a process that does.
+	NoUring bool
+
 	// Queues is how many queues the TAP has, each for a goroutine of its own (see
 	// TAP.Queues): 1 to 256, 0 is 1. Linux wants a persistent TAP attached as it was
 	// made: with 2 or more if made with multi_queue, else with 1.

@@ -19,6 +19,7 @@ type linuxTAP struct {
 	carrying tapCarrying
 	ctl      *os.File // a socket in the namespace of the interface
 	opened   string   // the name when opened
+	noUring  error    // why not every queue writes many frames with one system call
 	closed   atomic.Bool
 	settings tapSettings
 
@@ -58,6 +59,17 @@ func (t *linuxTAP) ends() []netEnd {
 
 func (t *linuxTAP) carries() tapCarrying { return t.carrying }
 
+// openBursts has each queue write many frames with one system call, if it can.
+func (t *linuxTAP) openBursts() {
+	for _, q := range t.queues {
+		if t.noUring = q.openBurst(); t.noUring != nil {
+			return // nor will the others
+		}
+	}
+}
+
+func (t *linuxTAP) uring() error { return t.noUring }
+
 func (t *linuxTAP) close() error {
 	if t.closed.Swap(true) {
 		return nil
@@ -70,7 +82,7 @@ func (t *linuxTAP) close() error {
 	}
 	err := t.settings.restore()
 	for _, q := range open {
-		err = errors.Join(err, q.file.Close())
+		err = errors.Join(err, q.shut())
 	}
 	return errors.Join(err, t.ctl.Close())
 }

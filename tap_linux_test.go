@@ -332,7 +332,7 @@ func TestTAPDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	for name, cfg := range map[string]bridge.TAPConfig{"offloads": {}, "no offloads": {NoOffload: true}} {
+	for name, cfg := range map[string]bridge.TAPConfig{"offloads": {}, "no offloads": {NoOffload: true}, "one by one": {NoUring: true}} {
 		t.Run(name, func(t *testing.T) {
 			tap, peer := tapPair(t, cfg)
 			wire := tapWire(1, 64)

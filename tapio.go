@@ -12,6 +12,7 @@ import (
 type tapDevice interface {
 	ends() []netEnd // the queues, one at least
 	carries() tapCarrying
+	uring() error
 	close() error // of all queues
 	name() string
 	address() (frame.MAC, error)
@@ -38,6 +39,8 @@ var (
 	errTAPLong    = &FrameError{Reason: DropTooLong, Err: errors.New("longer than a TAP takes")}
 	errTAPKernel  = &FrameError{Reason: DropDriver, Err: EINVAL}
 )
+
+var errTAPNoUring = errors.New("TAPConfig.NoUring is set")
 
 // tapRefusal is why a TAP does not take f, nil if it does.
 func tapRefusal(f *frame.Frame, offload bool) error {
@@ -68,16 +71,23 @@ func tapRefusal(f *frame.Frame, offload bool) error {
 // net.ErrClosed after Close, and ENODEV once the interface is deleted.
 func (t *TAP) ReadFrames(fs []frame.Frame) (n int, err error) { return t.queues[0].ReadFrames(fs) }
 
-// WriteFrames gives fs to the kernel, one system call a frame, which handles each
-// before the next: when it returns, they have been received, forwarded or dropped
-// there. A frame is answered with a *FrameError if it is longer than MaxTAPFrame or
+// WriteFrames gives fs to the kernel, which handles each frame before the next: when it
+// returns, they have been received, forwarded or dropped there. Four and more frames of
+// up to 2048 bytes that follow one another go with one system call where there is
+// io_uring (see Uring), else each frame has its own. A frame is answered with a *FrameError if it is longer than MaxTAPFrame or
 // shorter than its header and tag, if it owes something and the TAP is without
 // offloads, or if the kernel cannot do what it owes. ErrQueueFull is a kernel
-// without memory. The error matches ENETDOWN while the interface is down (the kernel
-// counts an rx_dropped for the frame that was tried), net.ErrClosed after Close, and
+// without memory. Where frames went together, and some behind a refused one were sent,
+// it is a *BatchError. The error matches ENETDOWN while the interface is down (the kernel
+// counts an rx_dropped for each frame that was tried), net.ErrClosed after Close, and
 // ENODEV once the interface is deleted. The MTU is not looked at: a kernel takes
 // longer frames from a TAP than it sends.
 func (t *TAP) WriteFrames(fs []frame.Frame) (n int, err error) { return t.queues[0].WriteFrames(fs) }
+
+// Uring tells whether WriteFrames writes many frames with one system call, by io_uring:
+// nil if it does, else why not. It needs Linux 6.4; many containers, and the sysctl
+// kernel.io_uring_disabled, forbid it (EPERM).
+func (t *TAP) Uring() error { return tapError("use io_uring for", t.dev.name(), t.dev.uring()) }
 
 // Close ends all queues; the interface vanishes unless it is persistent, and one
 // that was there before is as it was found (see TAP; where that cannot be done the
@@ -88,7 +98,7 @@ func (t *TAP) Close() error { return tapError("close", t.dev.name(), t.dev.close
 
 // Queues gives the queues beside the first, which is the TAP itself, for
 // PortConfig.Queues: nil unless TAPConfig.Queues is more than 1.
-// Each is a FrameIO like the TAP, with 256 KB of memory of its own. All are to be
+// Each is a FrameIO like the TAP, with 300 KB of memory of its own. All are to be
 // read: the kernel chooses a queue whether anybody reads it or not. Closing one takes
 // it out of the choice; closing the TAP closes all.
 //

@@ -24,6 +24,11 @@ func openTAP(cfg TAPConfig) (tapDevice, error) {
 	}
 	t.settings.found = cfg.File != nil || t.persistent()
 	t.lost() // what there was before does not count
+	if cfg.NoUring {
+		t.noUring = errTAPNoUring
+	} else {
+		t.openBursts()
+	}
 	if err := t.configure(&cfg, a.virtio); err != nil {
 		return nil, errors.Join(err, t.close())
 	}

@@ -30,7 +30,7 @@ func tapCounter(t testing.TB, ns, ifname, counter string) uint64 {
 		text, err = os.ReadFile("/proc/thread-self/net/dev")
 		return err
 	})
-	column := map[string]int{"rx_packets": 1, "rx_dropped": 3, "tx_packets": 9, "tx_dropped": 11}[counter]
+	column := map[string]int{"rx_packets": 1, "rx_errors": 2, "rx_dropped": 3, "tx_packets": 9, "tx_dropped": 11}[counter]
 	for line := range strings.Lines(string(text)) {
 		name, numbers, _ := strings.Cut(strings.TrimSpace(line), ":")
 		if name == ifname {

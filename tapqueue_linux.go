@@ -45,6 +45,7 @@ type tapQueue struct {
 	ahead  int // bytes in front of each frame: virtioLen or 0
 	closed atomic.Bool
 	link   tapLink
+	burst  tapBurst
 
 	unreadable atomic.Uint64 // frames that the kernel could not hand over
 
@@ -61,6 +62,7 @@ type tapQueue struct {
 		fs   []frame.Frame
 		n    int
 		err  error
+		down bool            // a write has met the interface down
 		none [virtioLen]byte // always zero: what a complete frame owes
 		owed [virtioLen]byte
 		tag  [frame.TagLen]byte
@@ -92,7 +94,14 @@ func (q *tapQueue) close() error {
 	if q.closed.Swap(true) {
 		return nil
 	}
-	return q.file.Close()
+	return q.shut()
+}
+
+// shut closes what the queue has open.
+func (q *tapQueue) shut() error {
+	err := q.file.Close()
+	q.burst.close()
+	return err
 }
 
 func (q *tapQueue) read(fs []frame.Frame) (int, error) {
@@ -180,16 +189,17 @@ func (q *tapQueue) take(at, n int) {
 
 func (q *tapQueue) write(fs []frame.Frame) (int, error) {
 	w := &q.writing
-	w.fs, w.n, w.err = fs, 0, nil
+	w.fs, w.n, w.err, w.down = fs, 0, nil, false
 	err := q.raw.Write(w.fn)
 	w.fs, w.iov = nil, [4]unix.Iovec{}
-	if q.closed.Load() && w.n < len(fs) {
+	_, told := w.err.(*BatchError)
+	if q.closed.Load() && w.n < len(fs) && !told {
 		return w.n, net.ErrClosed
 	}
 	if err == nil {
 		err = w.err
 	}
-	if err == errLinkDown {
+	if w.down {
 		q.tap.wentDown()
 	}
 	return w.n, err
@@ -199,29 +209,36 @@ func (q *tapQueue) write(fs []frame.Frame) (int, error) {
 // answers false: a writer does not wait.
 func (q *tapQueue) send(fd uintptr) bool {
 	w := &q.writing
-	for w.n < len(w.fs) {
-		f := &w.fs[w.n]
-		if w.err = tapRefusal(f, q.tap.carrying.offload); w.err != nil {
-			return true
+	for w.n < len(w.fs) && w.err == nil {
+		if !q.sendBurst(fd) {
+			q.sendOne(fd)
 		}
-		var no syscall.Errno
+	}
+	return true
+}
+
+// sendOne writes the next frame with a system call of its own.
+func (q *tapQueue) sendOne(fd uintptr) {
+	w := &q.writing
+	f := &w.fs[w.n]
+	if w.err = tapRefusal(f, q.tap.carrying.offload); w.err != nil {
+		return
+	}
+	no := unix.EINTR
+	for no == unix.EINTR {
 		switch {
-		case q.ahead == 0 && f.Plain():
+		case q.bare(f):
 			no = rawWrite(fd, f.Data)
 		case f.WireLen() <= tapShort:
-			no = rawWrite(fd, q.together(f))
+			no = rawWrite(fd, q.together(w.short[:0], f))
 		default:
 			no = rawWritev(fd, q.gather(f))
 		}
-		if no == unix.EINTR {
-			continue
-		}
-		if w.err = tapWriteError(no, f); w.err != nil {
-			return true
-		}
+	}
+	if w.err = tapWriteError(no, f); w.err == nil {
 		w.n++
 	}
-	return true
+	w.down = no == unix.EIO
 }
 
 // header gives what stands in front of f's wire form: what f owes, if that is told at
@@ -235,9 +252,9 @@ func (q *tapQueue) header(f *frame.Frame) []byte {
 	return w.owed[:q.ahead]
 }
 
-// together gives what is written for f, which is short, in one piece.
-func (q *tapQueue) together(f *frame.Frame) []byte {
-	return f.AppendWire(append(q.writing.short[:0], q.header(f)...))
+// together appends to b what is written for f in one piece.
+func (q *tapQueue) together(b []byte, f *frame.Frame) []byte {
+	return f.AppendWire(append(b, q.header(f)...))
 }
 
 // gather gives the pieces of what is written for f: its header, if there is one, and

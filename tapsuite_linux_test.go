@@ -22,6 +22,7 @@ func TestTAPIsAFrameIO(t *testing.T) {
 	}{
 		"offloads":    {bridge.TAPConfig{}, whole},
 		"no offloads": {bridge.TAPConfig{NoOffload: true}, whole},
+		"one by one":  {bridge.TAPConfig{NoUring: true}, whole},
 		"first queue": {bridge.TAPConfig{Queues: 2}, func(t *testing.T, tap *bridge.TAP) bridge.FrameIO {
 			require.NoError(t, tap.Queues()[0].Close()) // or the kernel sends by that one
 			return tap

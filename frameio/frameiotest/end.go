@@ -203,6 +203,10 @@ func (e *end) write(fs []frame.Frame) (n int, err error) {
 	case err != nil && n == len(fs):
 		return 0, fmt.Errorf("%s: WriteFrames took all %d frames, and fails: %w", e.name, n, err)
 	}
+	var batch *bridge.BatchError
+	if errors.As(err, &batch) && (len(batch.Frames) == 0 || len(batch.Frames) > len(fs)-n) {
+		return 0, fmt.Errorf("%s: WriteFrames took %d of %d frames, and tells of %d more", e.name, n, len(fs), len(batch.Frames))
+	}
 	return n, err
 }
 
@@ -217,11 +221,19 @@ func (e *end) send(fs []frame.Frame) (refused []int, err error) {
 			end, idle = time.Now().Add(e.s.opt.Wait), 0
 		}
 		var fe *bridge.FrameError
+		var batch *bridge.BatchError
 		switch {
 		case err == nil:
 		case errors.As(err, &fe):
 			refused = append(refused, at)
 			at++
+		case errors.As(err, &batch):
+			for _, verdict := range batch.Frames {
+				if verdict != nil {
+					refused = append(refused, at)
+				}
+				at++
+			}
 		case !errors.Is(err, bridge.ErrQueueFull):
 			return refused, fmt.Errorf("%s: WriteFrames: %w", e.name, err)
 		case e.peer.readErr() != nil:

@@ -235,6 +235,26 @@ var transportFaults = []fault{
 		}
 	}, caught: map[string]string{"Refusal": "WriteFrames refuses fs[0"}},
 
+	{name: "tells of one frame too many", spoil: func(d *driver) {
+		d.write = func(fs []frame.Frame) (int, error) {
+			n, err := d.Pipe.WriteFrames(fs)
+			if fe, ok := errors.AsType[*bridge.FrameError](err); ok {
+				return n, &bridge.BatchError{Frames: append(make([]*bridge.FrameError, len(fs)-n), fe)}
+			}
+			return n, err
+		}
+	}, caught: map[string]string{"Refusal": "and tells of", "Sizes": "and tells of"}},
+
+	{name: "tells that what is behind a refused frame was sent, and forgets it", spoil: func(d *driver) {
+		d.write = func(fs []frame.Frame) (int, error) {
+			n, err := d.Pipe.WriteFrames(fs)
+			if fe, ok := errors.AsType[*bridge.FrameError](err); ok {
+				return n, &bridge.BatchError{Frames: append([]*bridge.FrameError{fe}, make([]*bridge.FrameError, len(fs)-n-1)...)}
+			}
+			return n, err
+		}
+	}, caught: map[string]string{"Refusal": "arrive"}},
+
 	{name: "forgets what is behind a refused frame", spoil: func(d *driver) {
 		d.write = func(fs []frame.Frame) (int, error) {
 			n, err := d.Pipe.WriteFrames(fs)

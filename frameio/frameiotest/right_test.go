@@ -60,6 +60,7 @@ func TestRightDrivers(t *testing.T) {
 				return f
 			})
 		}},
+		{name: "goes on behind what it refuses", opts: Options{Caps: pipeCaps, OwedCarried: true}, spoil: (*driver).writeOn},
 		{name: "takes plain frames up to 1514 bytes", opts: Options{Caps: bridge.Caps{MaxFrame: 1514}}, spoil: func(d *driver) {
 			d.write = func(fs []frame.Frame) (int, error) {
 				for i := range fs {
@@ -81,6 +82,31 @@ func TestRightDrivers(t *testing.T) {
 			d.opts.Settle = 3 * time.Millisecond
 			Run(t, func(t *testing.T) (a, b bridge.FrameIO) { return d.cable(t)() }, d.opts)
 		})
+	}
+}
+
+// writeOn makes a write that goes on behind a frame that is refused, and tells of each.
+func (d *driver) writeOn() {
+	d.write = func(fs []frame.Frame) (int, error) {
+		n, told := 0, []*bridge.FrameError(nil) // taken before the first refused; it and those behind it
+		for i := range fs {
+			_, err := d.Pipe.WriteFrames(fs[i : i+1])
+			refusal, refused := errors.AsType[*bridge.FrameError](err)
+			switch {
+			case err != nil && !refused && len(told) == 0:
+				return n, err
+			case err != nil && !refused:
+				return n, &bridge.BatchError{Frames: told} // of the rest nothing is known yet
+			case refused || len(told) > 0:
+				told = append(told, refusal)
+			default:
+				n++
+			}
+		}
+		if len(told) > 0 {
+			return n, &bridge.BatchError{Frames: told}
+		}
+		return d.emptyWrite(fs)
 	}
 }
 

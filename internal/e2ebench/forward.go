@@ -177,10 +177,13 @@ func writeAll(to bridge.FrameIO, fs []frame.Frame) bool {
 		n, err := to.WriteFrames(fs)
 		fs = fs[n:]
 		var refused *bridge.FrameError
+		var batch *bridge.BatchError
 		switch {
 		case err == nil && n > 0:
 		case errors.As(err, &refused) && len(fs) > 0:
 			fs = fs[1:]
+		case errors.As(err, &batch) && len(batch.Frames) > 0:
+			fs = fs[min(len(batch.Frames), len(fs)):]
 		case errors.Is(err, bridge.ErrQueueFull), errors.Is(err, bridge.ENETDOWN):
 			return true
 		default:
