@@ -322,11 +322,12 @@ func (in *Input) refused(q *queue, tx *txCounters, fs []frame.Frame, at int, why
 // writeFailed judges a cable's error: whether it refuses one frame, or all that are
 // left, and why. left says whether any is.
 func (in *Input) writeFailed(q *queue, left bool, err error) (one bool, why DropReason) {
-	var refusal *FrameError
-	switch {
-	case err == ErrQueueFull || errors.Is(err, ErrQueueFull):
+	if err == ErrQueueFull || errors.Is(err, ErrQueueFull) {
 		return false, DropQueueFull
-	case errors.As(err, &refusal) && left:
+	}
+	refusal, ofOne := errors.AsType[*FrameError](err)
+	switch {
+	case ofOne && left:
 		return true, refusal.reason()
 	case isErrno(err, ENETDOWN):
 		return false, DropPortDown // it is the reader that is told, and tells

@@ -269,9 +269,9 @@ func (in *Input) receive(f *frame.Frame) outcome {
 	case pc == nil:
 		return dropped(DropNotServed)
 	case !whole:
-		return in.refused(DropRunt, in.port.errRunt)
+		return in.turnAway(DropRunt, in.port.errRunt)
 	case !pc.flags.has(flagUp):
-		return in.refused(DropLinkDown, in.port.errDown)
+		return in.turnAway(DropLinkDown, in.port.errDown)
 	}
 	in.tally.bytes += uint64(f.WireLen())
 	if !f.Lift() {
@@ -286,9 +286,9 @@ func (in *Input) receive(f *frame.Frame) outcome {
 	return in.handleFrame(pc, f)
 }
 
-// refused is what becomes of a frame that the device does not take, and answers an error
+// turnAway is what becomes of a frame that the device does not take, and answers an error
 // for.
-func (in *Input) refused(why DropReason, err error) outcome {
+func (in *Input) turnAway(why DropReason, err error) outcome {
 	if in.refusal == nil {
 		in.refusal = err
 	}

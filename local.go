@@ -176,13 +176,13 @@ func (in *Input) devXmit(f *frame.Frame) outcome {
 	name, i := in.b.name, &in.cfg.info
 	switch {
 	case in.cfg.closed:
-		return in.refused(DropNotServed, errClosed)
+		return in.turnAway(DropNotServed, errClosed)
 	case !i.Up:
-		return in.refused(DropHostDown, refuse("xmit", name, ENETDOWN, "the bridge device is down"))
+		return in.turnAway(DropHostDown, refuse("xmit", name, ENETDOWN, "the bridge device is down"))
 	case !f.WellFormed():
-		return in.refused(DropRunt, refuse("xmit", name, EINVAL, "a frame has 14 bytes at least"))
+		return in.turnAway(DropRunt, refuse("xmit", name, EINVAL, "a frame has 14 bytes at least"))
 	case tooLongForHost(f, i.MTU):
-		return in.refused(DropHostTooLong, refuse("xmit", name, EMSGSIZE, "longer than the bridge device's MTU allows"))
+		return in.turnAway(DropHostTooLong, refuse("xmit", name, EMSGSIZE, "longer than the bridge device's MTU allows"))
 	case !i.Carrier:
 		return dropped(DropHostDown) // by its queue, before br_dev_xmit; only with MST could a port send it
 	}
