@@ -65,7 +65,7 @@ func awaitUp(t testing.TB, ns *netns.NS, name string) {
 // ping has three echoes come back.
 func (s *station) ping(t testing.TB, to *station) {
 	t.Helper()
-	out, err := s.ns.Run("ping", "-c", "3", "-i", "0.05", "-W", "5", to.addr)
+	out, err := s.ns.Run("ping", "-c", "3", "-i", "0.05", "-W", "30", to.addr)
 	require.NoError(t, err, out)
 }
 

@@ -43,6 +43,7 @@ func (h host) plug(t *testing.T, mid netns, port string) {
 	mid.ip(t, "link set "+port+" up")
 	h.ip(t, "link set "+h.dev+" up")
 	mid.waitRunning(t, port, true)
+	h.waitRunning(t, h.dev, true) // before that it has no use for an IPv6 address
 }
 
 // waitRunning waits until the kernel has seen whether the interface has a carrier,
@@ -77,7 +78,8 @@ func (h host) address(t *testing.T) {
 // pingArgs is three pings in a row.
 var pingArgs = []string{"-c", "3", "-i", "0.2", "-W", "5"}
 
-// pingAll has every host ping every other, by IPv4 and IPv6, all at once.
+// pingAll has every host ping every other, by IPv4 and IPv6, all at once, until answers
+// come back.
 func pingAll(t *testing.T, hosts []host, extra ...string) {
 	t.Helper()
 	var all sync.WaitGroup
@@ -88,7 +90,13 @@ func pingAll(t *testing.T, hosts []host, extra ...string) {
 			}
 			for _, ip := range []string{to.ip4, to.ip6} {
 				args := append(pingArgs[:len(pingArgs):len(pingArgs)], extra...)
-				all.Go(func() { assert.NoError(t, from.command("ping", append(args, ip)...)) })
+				all.Go(func() {
+					err := from.command("ping", append(args, ip)...)
+					for end := time.Now().Add(patience); err != nil && time.Now().Before(end); {
+						err = from.command("ping", append(args, ip)...)
+					}
+					assert.NoError(t, err)
+				})
 			}
 		}
 	}

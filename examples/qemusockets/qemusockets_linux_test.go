@@ -247,7 +247,7 @@ func TestMissing(t *testing.T) {
 	} {
 		assert.ErrorContains(t, err, word)
 	}
-	assert.NotContains(t, err.Error(), "root")
+	assert.NotContains(t, err.Error(), "root:")
 }
 
 // A gobr that does not start is told of with what it said.

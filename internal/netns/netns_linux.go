@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,7 +55,13 @@ func (ns *NS) Close() error { return ns.file.Close() }
 
 // Path names the namespace for other programs while this one lives, and for Open
 // calls of this one.
-func (ns *NS) Path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), ns.file.Fd()) }
+func (ns *NS) Path() string {
+	self, err := os.Readlink("/proc/self") // not os.Getpid where /proc is that of another PID namespace
+	if err != nil {
+		self = strconv.Itoa(os.Getpid())
+	}
+	return fmt.Sprintf("/proc/%s/fd/%d", self, ns.file.Fd())
+}
 
 // Do runs fn in the namespace, on a thread of its own. Sockets and programs that fn
 // opens and starts stay there; goroutines that it starts do not.
