@@ -50,12 +50,14 @@ func newStation(t testing.TB, hub *netns.NS, port, addr string, whole bool) *sta
 	return s
 }
 
-// awaitUp waits until an interface that was brought up sends.
+// awaitUp waits until an interface that was brought up sends: a while after the carrier
+// came. Until then the kernel drops what it is given, without a word.
 func awaitUp(t testing.TB, ns *netns.NS, name string) {
 	t.Helper()
 	var state string
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if state = ip(t, ns, "link", "show", name); strings.Contains(state, "state UP") {
+		state = ip(t, ns, "link", "show", name)
+		if strings.Contains(state, "state UP") && !strings.Contains(state, "qdisc noop ") {
 			return
 		}
 	}

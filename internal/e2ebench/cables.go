@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -22,6 +23,7 @@ type cable struct {
 var cables = []cable{
 	{name: "tap", attach: tapCable},
 	{name: "raw", attach: rawCable},
+	{name: "xdp", attach: xdpCable},
 	{name: "mixed", attach: mixedCable},
 	{name: "stream", attach: streamCable},
 	{name: "socket", attach: socketCable, only: []string{"pps", "pps2"}},
@@ -45,6 +47,21 @@ func rawCable(_ context.Context, r *rig) ([]end, error) {
 		return nil, err
 	}
 	return []end{{Kind: endRaw, Name: portName(0)}, {Kind: endRaw, Name: portName(1)}}, nil
+}
+
+// xdpCable: as rawCable, with AF_XDP sockets. They carry complete frames alone, and a
+// patch cable changes nothing, so the stations finish theirs themselves.
+func xdpCable(_ context.Context, r *rig) (ends []end, err error) {
+	if err := r.veths(); err != nil {
+		return nil, err
+	}
+	for i, host := range r.hosts {
+		if err := errors.Join(r.noOffload(host, ifName), r.noOffload(r.mid, portName(i))); err != nil {
+			return nil, err
+		}
+		ends = append(ends, end{Kind: endXDP, Name: portName(i)})
+	}
+	return ends, nil
 }
 
 // mixedCable: the first station has a TAP, the second a veth pair.

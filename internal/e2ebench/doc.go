@@ -31,11 +31,15 @@
 //
 // Over tap a station's interface is a TAP whose descriptor the switch holds. Over raw
 // it is one end of a veth pair, and the switch has a packet socket on the other; mixed
-// is one of each. Over stream it is a TAP that a process of its own holds, which is
-// joined to the switch by a unix socket with the framing of QEMU's -netdev stream: two
-// more processes that each frame passes, and no offloads. Over socket the stations of
-// those who can serve sockets are no hosts: they write frames to such a socket, 64 with
-// a system call, and count what comes; the Linux bridge has its veth pairs.
+// is one of each. Over xdp the switch has AF_XDP sockets on both, and the stations
+// finish their frames themselves, since such a socket carries no others; those of the
+// Linux bridge need not. A veth pair is not what AF_XDP is for, a network card is:
+// these rows show that it works and what it costs there. Over stream it is a TAP that a
+// process of its own holds, which is joined to the switch by a unix socket with the
+// framing of QEMU's -netdev stream: two more processes that each frame passes, and no
+// offloads. Over socket the stations of those who can serve sockets are no hosts: they
+// write frames to such a socket, 64 with a system call, and count what comes; the Linux
+// bridge has its veth pairs.
 //
 // # Workloads
 //

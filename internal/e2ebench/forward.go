@@ -14,6 +14,7 @@ import (
 	"github.com/ddfb540f/bridge"
 	"github.com/ddfb540f/bridge/frame"
 	"github.com/ddfb540f/bridge/qemu"
+	"github.com/ddfb540f/bridge/xdp"
 )
 
 // What a forwarder joins its ends as: these are requests.
@@ -35,6 +36,7 @@ type endKind string
 const (
 	endTAP     endKind = "tap"
 	endRaw     endKind = "raw"
+	endXDP     endKind = "xdp"
 	endListen  endKind = "listen"
 	endConnect endKind = "connect"
 )
@@ -45,14 +47,33 @@ type driver interface {
 	Caps() bridge.Caps
 }
 
-// openEnds opens each end by itself.
+// openEnds opens each end by itself, but those of AF_XDP together: they share memory.
 func openEnds(ends []end) (ports []driver, err error) {
+	if len(ends) > 0 && ends[0].Kind == endXDP {
+		return openXDP(ends)
+	}
 	for _, e := range ends {
 		d, err := e.open()
 		if err != nil {
 			return nil, err
 		}
 		ports = append(ports, d)
+	}
+	return ports, nil
+}
+
+// openXDP opens AF_XDP ports. A veth pair has one queue each way unless asked for more.
+func openXDP(ends []end) (ports []driver, err error) {
+	var cfg xdp.Config
+	for _, e := range ends {
+		cfg.Ports = append(cfg.Ports, xdp.PortConfig{Name: e.Name, Netns: e.Netns})
+	}
+	g, err := xdp.Open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range g.Ports() {
+		ports = append(ports, p)
 	}
 	return ports, nil
 }

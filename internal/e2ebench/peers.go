@@ -31,7 +31,7 @@ var peers = []peer{
 	{name: kernelName, build: buildKernel},
 	{name: "cable", build: func(ctx context.Context, r *rig, c cable) error { return join(ctx, r, c, asPatch) }},
 	{name: "direct", build: buildDirect},
-	{name: "ovs", needs: ovsPrograms, on: []string{"tap", "raw"}, build: buildOVS(false)},
+	{name: "ovs", needs: ovsPrograms, on: []string{"tap", "raw", "xdp"}, build: buildOVS(false)},
 	{name: "ovs-tso", needs: ovsPrograms, on: []string{"tap", "raw"}, build: buildOVS(true)},
 	{name: "vde", needs: vdePrograms, on: []string{"tap"}, build: buildVDE},
 	{name: "qemu-hub", needs: qemuPrograms, on: []string{"tap", "stream", "socket"}, build: buildQEMU},

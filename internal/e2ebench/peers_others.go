@@ -25,7 +25,7 @@ const qemuProgram = "qemu-system-x86_64"
 var handed = [2]string{"t0", "t1"}
 
 // buildOVS is Open vSwitch with its data path in user space: its own TAPs (internal
-// ports) or, over raw, packet sockets on veth pairs. Without userspace-tso it loses what
+// ports) or, over raw and xdp, packet sockets on veth pairs. Without userspace-tso it loses what
 // owes a segmentation, so the stations are not to send such frames; for its TAPs it says
 // so itself.
 func buildOVS(tso bool) func(ctx context.Context, r *rig, c cable) error {
