@@ -52,7 +52,7 @@ func (r *ring) put(b []byte, gone int) int {
 		return gone - len(b)
 	}
 	b = b[gone:]
-	at := (r.head + r.count) % len(r.buf)
+	at := r.wrapped(r.head + r.count)
 	n := copy(r.buf[at:], b)
 	copy(r.buf, b[n:])
 	r.count += len(b)
@@ -81,7 +81,7 @@ func (r *ring) piece(most int) []byte {
 func (r *ring) drop(n int) {
 	for n > 0 {
 		k := min(n, r.first)
-		r.head = (r.head + k) % len(r.buf)
+		r.head = r.wrapped(r.head + k)
 		r.count -= k
 		r.first -= k
 		n -= k
@@ -96,11 +96,23 @@ func (r *ring) drop(n int) {
 	}
 }
 
+// wrapped is a place in the buffer, of one that may be behind its end. A remainder would
+// be as good, and take longer than all the rest.
+func (r *ring) wrapped(at int) int {
+	if at >= len(r.buf) {
+		at -= len(r.buf)
+	}
+	return at
+}
+
 // size is the length of the frame whose prefix is at the head.
 func (r *ring) size() int {
+	if r.head+prefixLen <= len(r.buf) {
+		return int(binary.BigEndian.Uint32(r.buf[r.head:]))
+	}
 	n := 0
 	for i := range prefixLen {
-		n = n<<8 | int(r.buf[(r.head+i)%len(r.buf)])
+		n = n<<8 | int(r.buf[r.wrapped(r.head+i)])
 	}
 	return n
 }
