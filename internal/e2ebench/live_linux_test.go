@@ -84,18 +84,10 @@ func TestLiveIsInterrupted(t *testing.T) {
 	b := bench{opts: o, log: t.Output()}
 	done := make(chan error, 1)
 	go func() { done <- b.run(ctx, func(*table) { t.Error("an hour is over") }) }() // ends with ctx
-<<<<<<< HEAD
 	deadline := time.Now().Add(2 * time.Minute)
 	running := 0
 	// Looked at once: a program of iproute2, which may be the fifth, ends by itself.
 	for running < 5 && time.Now().Before(deadline) { // four stations and ours, or that program
-=======
-	deadline := time.Now().Add(30 * time.Second)
-	// Four stations and ours, or a program of iproute2, which ends by itself: so they are
-	// looked at once.
-	running := 0
-	for running < 5 && time.Now().Before(deadline) {
->>>>>>> e2e
 		time.Sleep(10 * time.Millisecond)
 		running = len(children(t))
 	}
