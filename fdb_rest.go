@@ -13,10 +13,11 @@ import "runtime"
 // at a time; what is more than fdbRestAtOnce segments has to wait for the next Tick,
 // which is asked for 10 ms later.
 
-const (
-	fdbSettle     stamp = 1000 // how long a segment that has grown is left alone
-	fdbRestAtOnce       = 512  // segments a Tick; 150,000 addresses and more
-)
+// fdbSettle is how long a segment that has grown is left alone.
+const fdbSettle stamp = 1000
+
+// fdbRestAtOnce is how many segments a Tick does: 150,000 addresses and more.
+const fdbRestAtOnce = 512
 
 // growsLocked notes that a segment has room in advance.
 func (f *FDB) growsLocked(s *fdbSegment, now stamp) {
