@@ -61,9 +61,10 @@ func (in *Input) search(k uint64, hint *flow) fdbVal {
 
 // fetch reads, for all frames of a batch together, the places in the table where the
 // searches for their addresses will begin. Where the table is larger than the
-// processor's caches a search waits for memory: here many wait at once, and none for
-// what another found, so that each frame then finds its slots near. It is no more than
-// that: a wrong guess of a frame's VLAN costs time.
+// processor's caches a search waits for memory: here many wait at once, the more the
+// shorter the loop that reads is, and none for what another found, so that each frame
+// then finds its slots near. It is no more than that: a wrong guess of a frame's VLAN
+// costs time.
 func (in *Input) fetch(fs []frame.Frame) {
 	in.adopt(in.b.cfg.Load())
 	if in.pc == nil {
@@ -73,27 +74,31 @@ func (in *Input) fetch(fs []frame.Frame) {
 	if filtering {
 		pvid = in.pc.vlans.pvid
 	}
-	db, sum := &in.b.fdb, uint64(0)
+	f, n := &in.b.fdb, 0
+	var src, dst [batchSize]uint64 // hashes
 	var last header
 	for i := range fs {
-		f := frame.Frame{Data: fs[i].Data, Tag: fs[i].Tag, Lifted: fs[i].Lifted}
-		if !f.WellFormed() || !f.Lift() {
+		if len(fs[i].Data) < frame.HeaderLen {
 			continue
 		}
 		vid := pvid
-		if filtering && f.Tag.VID() != 0 {
-			vid = f.Tag.VID()
+		if tag := fs[i].OuterTag(); filtering && tag.VID() != 0 {
+			vid = tag.VID()
 		}
-		now := headerOf(&f)
-		if now == last {
-			continue
+		now := headerOf(&fs[i])
+		if now != last {
+			src[n%batchSize], dst[n%batchSize] = f.hash(now.src.key(vid)), f.hash(now.dst.key(vid))
+			last = now
+			n++
 		}
-		last = now
-		h := db.hash(now.dst.key(vid))
+	}
+	sum := uint64(0)
+	for i := range n {
+		h := dst[i%batchSize]
 		seg := in.dir.segment(h)
 		at := seg.home(h)
 		sum += seg.slots[at].key.Load() + uint64(seg.used[at].Load())
-		h = db.hash(now.src.key(vid))
+		h = src[i%batchSize]
 		seg = in.dir.segment(h)
 		sum += seg.slots[seg.home(h)].key.Load()
 	}

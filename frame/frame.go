@@ -184,6 +184,19 @@ func (f *Frame) Lift() bool {
 	return true
 }
 
+// OuterTag is the tag that f has after Lift, none where Lift reports false. f must be
+// well-formed.
+func (f *Frame) OuterTag() Tag {
+	if f.Tag.Present() || f.Lifted || len(f.Data) < minTagged {
+		return f.Tag
+	}
+	t := EtherType(binary.BigEndian.Uint16(f.Data[12:14]))
+	if !t.IsTag() {
+		return Tag{}
+	}
+	return Tag{TPID: t, TCI: binary.BigEndian.Uint16(f.Data[14:16])}
+}
+
 // LiftedTag is what the four bytes say that Lifted leaves out; no tag if it leaves
 // none out.
 func (f *Frame) LiftedTag() Tag {

@@ -179,6 +179,9 @@ func TestLift(t *testing.T) {
 		{"ends in its TPID", frame.Frame{Data: hex(addrs, 0x88a8)}, false, frame.Tag{}, false, 0x88a8},
 	} {
 		f := tc.f
+		if outer := f.OuterTag(); outer != tc.tag {
+			t.Errorf("%s: OuterTag %v, want %v", tc.name, outer, tc.tag)
+		}
 		if ok := f.Lift(); ok != tc.ok || f.Tag != tc.tag || f.Lifted != tc.lifted || f.Type() != tc.typ {
 			t.Errorf("%s: Lift = %v, tag %v, lifted %v, type %v", tc.name, ok, f.Tag, f.Lifted, f.Type())
 		}

@@ -27,6 +27,9 @@ func FuzzLift(f *testing.F) {
 				t.Fatalf("% x: Lift refused, and left %+v", wire, fr)
 			}
 		}
+		if before.OuterTag() != fr.Tag || fr.OuterTag() != fr.Tag {
+			t.Fatalf("% x: OuterTag %v before, %v after, lifted %v", wire, before.OuterTag(), fr.OuterTag(), fr.Tag)
+		}
 		if got := fr.AppendWire(nil); !bytes.Equal(got, wire) || fr.WireLen() != len(wire) {
 			t.Fatalf("% x does not survive: % x, WireLen %d", wire, got, fr.WireLen())
 		}
