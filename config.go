@@ -108,6 +108,14 @@ func (c *config) conf(p *Port) *portConf {
 	return nil
 }
 
+// byPort finds a port's part by its number; nil where there is none.
+func (c *config) byPort(num int) *portConf {
+	if num < len(c.byNum) {
+		return c.byNum[num]
+	}
+	return nil
+}
+
 // mayLearn says whether an address may be put on the port of pc in vid, as things
 // are now and not as they were when pc was loaded.
 func (c *config) mayLearn(pc *portConf, vid frame.VID) bool {

@@ -72,10 +72,7 @@ func (in *Input) forward(from *portConf, f *frame.Frame, num int) outcome {
 	if num == fdbSelf {
 		return dropped(DropNoPort)
 	}
-	var to *portConf
-	if num < len(in.cfg.byNum) {
-		to = in.cfg.byNum[num]
-	}
+	to := in.cfg.byPort(num)
 	if to == nil {
 		return dropped(DropPortGone) // it left, and its entries are being purged
 	}

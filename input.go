@@ -280,8 +280,8 @@ func (in *Input) receive(f *frame.Frame) outcome {
 	if f.Owes() && f.CheckOwed() != nil {
 		return dropped(DropBadOffload)
 	}
-	if in.straight(pc, f) {
-		return used()
+	if o, ok := in.straight(pc, f); ok {
+		return o
 	}
 	return in.handleFrame(pc, f)
 }

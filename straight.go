@@ -3,19 +3,20 @@ package bridge
 import "github.com/ddfb540f/bridge/frame"
 
 // straight carries a frame as nearly all are carried, from a station that is known and
-// still where it was to one that is known behind another port, if there is nothing
-// special about the bridge or either port. It is the path from handleFrame to put with
-// the steps left out that do nothing then, in the same order and from the same tables.
-// Wherever one of them might do something it gives up, and has changed nothing that
-// they would not change as well: the frame then goes through all of them.
-func (in *Input) straight(pc *portConf, f *frame.Frame) bool {
+// still where it was, and most often to one that is known behind another port, where
+// there is nothing special about the bridge or either port. It is the path from
+// handleFrame to put with the steps left out that do nothing then, in the same order and
+// from the same tables. It says whether it could: a frame whose source asks for more
+// goes through all the steps, and one that does only where it leaves goes on with
+// deliver.
+func (in *Input) straight(pc *portConf, f *frame.Frame) (o outcome, ok bool) {
 	h, e := &in.header, &in.entrance
 	if f.Tag != e.came {
 		e.came = f.Tag
 		e.open = in.simple && in.enters(pc)
 	}
-	if !e.open || h.dst.isMulticast() || f.Tunnel != 0 {
-		return false
+	if !e.open || h.dst.isMulticast() && h.dst != broadcast || f.Tunnel != 0 {
+		return outcome{}, false
 	}
 	k := h.src.key(e.vid)
 	src := in.src.val(k)
@@ -23,41 +24,29 @@ func (in *Input) straight(pc *portConf, f *frame.Frame) bool {
 		src = in.search(k, &in.src)
 	}
 	if src.port() != pc.num || src.has(fdbLocal|fdbInactive) {
-		return false
-	}
-	k = h.dst.key(e.vid)
-	dst := in.dst.val(k)
-	if dst == 0 {
-		dst = in.search(k, &in.dst)
-	}
-	if dst == 0 || dst.port() >= len(in.cfg.byNum) {
-		return false
-	}
-	if dst.has(fdbLocal) {
-		in.vid, in.filtered, f.Tag = e.vid, in.cfg.info.VLANFiltering, e.inside
-		in.refresh(src)
-		in.passFrameUp(f)
-		return true
-	}
-	to := in.cfg.byNum[dst.port()]
-	if to == nil || to == pc || !to.simplyOut() || pc.flags&to.flags&flagIsolated != 0 || f.Len() > to.longest() {
-		return false
-	}
-	d := departure(in.firstView) << 1
-	if e.vid != 0 {
-		page, bit := to.vlans.page(e.vid)
-		switch {
-		case page == nil || page.member&page.forwarding&bit == 0:
-			return false
-		case page.untagged&bit != 0:
-			d |= bare
-		}
-		f.Tag = e.inside
+		return outcome{}, false
 	}
 	in.refresh(src)
-	in.hit()
-	in.put(to.num, to.p, d)
-	return true
+	k = h.dst.key(e.vid)
+	dst := in.dst.val(k)
+	if dst == 0 && h.dst != broadcast {
+		dst = in.search(k, &in.dst)
+	}
+	in.vid, in.filtered, in.isolated, f.Tag = e.vid, in.cfg.info.VLANFiltering, pc.flags.has(flagIsolated), e.inside
+	if dst.has(fdbLocal) {
+		in.passFrameUp(f)
+		return used(), true
+	}
+	if to := in.cfg.byPort(dst.port()); to != nil && in.shouldDeliver(pc, to) == NotDropped && to.simplyOut() && f.Len() <= to.longest() {
+		in.hit()
+		d := departure(in.firstView) << 1
+		if in.filtered && to.vlans.untagged(e.vid) {
+			d |= bare
+		}
+		in.put(to.num, to.p, d)
+		return used(), true
+	}
+	return in.deliver(pc, f), true
 }
 
 // An entrance is what the bridge makes of frames with one tag that come in by one port.
@@ -95,7 +84,7 @@ func (pc *portConf) simplyIn() bool {
 
 // simplyOut is that for a port where a frame leaves.
 func (pc *portConf) simplyOut() bool {
-	return pc.flags&(flagLink|flagTunnel) == flagLink && pc.state == StateForwarding
+	return pc.flags&(flagLink|flagTunnel) == flagLink
 }
 
 // simple is that for the bridge.
