@@ -347,3 +347,39 @@ func TestRoaming(t *testing.T) {
 	}
 	balanced(t, l.b)
 }
+
+// The zero address is never in the table, where a slot without an entry has the key of it
+// in VLAN 0: frames to it and from it find nothing there, whoever is learned meanwhile.
+func TestZeroAddressBesideALearner(t *testing.T) {
+	l := newLab(t, bridge.Config{FDBLimit: 1 << 16})
+	for n := range 3 {
+		l.add(n+1, bridge.PortConfig{})
+	}
+	l.learn(1, mac(1))
+	asks, learns := l.p(1).Input(), l.p(2).Input()
+	const batches = 400
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		fs := make([]frame.Frame, 32)
+		for i := range batches {
+			for k := range fs {
+				fs[k] = ether(mac(1), frame.MACFromUint64(0x020000000000+uint64(i*len(fs)+k)<<8))
+			}
+			_ = learns.Receive(fs)
+		}
+	})
+	fs := []frame.Frame{ether(frame.MAC{}, mac(1)), ether(mac(2), frame.MAC{})}
+	for range batches {
+		_ = asks.Receive(fs)
+	}
+	wg.Wait()
+	in := l.ingress(1)
+	assert.EqualValues(t, batches, in.Dropped[bridge.DropInvalidSource])
+	got := map[string]int{}
+	for _, d := range l.log.take() {
+		if frame.MAC(d.wire[:6]) == (frame.MAC{}) {
+			got[d.dev]++
+		}
+	}
+	assert.Equal(t, map[string]int{"p2": batches, "p3": batches}, got)
+}

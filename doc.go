@@ -44,8 +44,8 @@
 //
 // Steps 2 to 6 do no I/O and start nothing: decide, then do. [Port.Explain], a
 // [Trace], tests, simulations and [Bridge.Serve] all run this one path. Of a frame from
-// a known station to another, where nobody watches and nothing is special about the
-// bridge and the two ports, the steps that would do nothing are left out (straight.go).
+// a known station, where nobody watches and nothing is special about the bridge and the
+// port, the steps that would do nothing are left out (straight.go).
 //
 // # Whose memory it is
 //

@@ -15,8 +15,8 @@ import "sync/atomic"
 // a third full, so that an entry is moved once or twice until the table stands, and no
 // more often. At 28 bytes a slot an address takes 45 to 95 bytes meanwhile. At rest a
 // segment is half full at least, which makes it 45 to 56: Tick sees to that once a
-// segment has not grown for a second (fdb_rest.go), and whoever has deleted entries, in
-// a segment that does not grow.
+// segment has not grown for a second (fdb_rest.go), and in one that does not grow the
+// sweep or the flush that has deleted entries.
 
 const (
 	fdbSlotBits = 10
@@ -52,7 +52,8 @@ type fdbSegment struct {
 type fdbSlot struct{ key, val fdbWord }
 
 // A fdbWord is read and written as an atomic.Uint64, but plainly while its segment is
-// being made, and nobody else can read it.
+// being made, and nobody else can read it. On 32 bits it is aligned since the slots of a
+// segment come first in their allocation.
 type fdbWord struct{ plain uint64 }
 
 func (w *fdbWord) Load() uint64   { return atomic.LoadUint64(&w.plain) }
@@ -121,6 +122,9 @@ func (s *fdbSegment) find(k, h uint64) (slot uint32, key uint64, v fdbVal) {
 	for i := int(s.home(h)); ; {
 		e := &slots[i]
 		key := e.key.Load()
+		if key == 0 { // its val may be being written: look for no key of 0 there
+			return 0, 0, 0
+		}
 		if key&^fdbGenMask == k {
 			v := e.load()
 			if e.key.Load() != key {
@@ -129,9 +133,6 @@ func (s *fdbSegment) find(k, h uint64) (slot uint32, key uint64, v fdbVal) {
 			if v&fdbDead == 0 {
 				return uint32(i), key, v
 			}
-		}
-		if key == 0 {
-			return 0, 0, 0
 		}
 		if i++; i == len(slots) {
 			i = 0
@@ -216,7 +217,8 @@ func (f *FDB) publishLocked(s *fdbSegment) {
 }
 
 // retireLocked takes a segment away whose entries are elsewhere by now. A refresh
-// that hits it at this moment is lost; the next frame makes up for it.
+// that hits it at this moment is lost, and when an entry was a destination; the next frame
+// makes up for it.
 func (f *FDB) retireLocked(s *fdbSegment) {
 	s.retired.Store(true)
 	for i := range s.slots {

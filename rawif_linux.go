@@ -55,7 +55,7 @@ func rawGet(fd uintptr, req uint) (r *ifreq, no syscall.Errno) {
 		if r, no = rawIfreq(fd); no != 0 {
 			return nil, no
 		}
-		if no = ioctlIfreq(fd, req, r); no != unix.ENODEV || pause > time.Second {
+		if no = ioctlIfreq(fd, req, r); no != unix.ENODEV || pause > 200*time.Millisecond {
 			return r, no
 		}
 		time.Sleep(pause)

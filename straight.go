@@ -15,7 +15,7 @@ func (in *Input) straight(pc *portConf, f *frame.Frame) (o outcome, ok bool) {
 		e.came = f.Tag
 		e.open = in.simple && in.enters(pc)
 	}
-	if !e.open || h.dst.isMulticast() && h.dst != broadcast || f.Tunnel != 0 {
+	if !e.open || !h.src.isValid() || h.dst.isMulticast() && h.dst != broadcast || f.Tunnel != 0 {
 		return outcome{}, false
 	}
 	k := h.src.key(e.vid)
@@ -27,12 +27,15 @@ func (in *Input) straight(pc *portConf, f *frame.Frame) (o outcome, ok bool) {
 		return outcome{}, false
 	}
 	in.refresh(src)
+	in.vid, in.filtered, in.isolated, f.Tag = e.vid, in.cfg.info.VLANFiltering, pc.flags.has(flagIsolated), e.inside
+	if h.dst == broadcast {
+		return in.deliver(pc, f), true
+	}
 	k = h.dst.key(e.vid)
 	dst := in.dst.val(k)
-	if dst == 0 && h.dst != broadcast {
+	if dst == 0 {
 		dst = in.search(k, &in.dst)
 	}
-	in.vid, in.filtered, in.isolated, f.Tag = e.vid, in.cfg.info.VLANFiltering, pc.flags.has(flagIsolated), e.inside
 	if dst.has(fdbLocal) {
 		in.passFrameUp(f)
 		return used(), true
@@ -68,9 +71,9 @@ func (in *Input) enters(pc *portConf) bool {
 	if e.came.Present() && e.came.TPID != proto {
 		return false
 	}
-	if e.inside.TPID, e.vid = proto, e.came.VID(); e.vid == 0 {
+	if e.vid = e.came.VID(); e.vid == 0 {
 		e.vid = pc.vlans.pvid
-		e.inside = e.inside.WithVID(e.vid)
+		e.inside = frame.Tag{TPID: proto, TCI: e.came.TCI}.WithVID(e.vid)
 	}
 	return pc.vlans.forwards(e.vid)
 }

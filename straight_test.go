@@ -62,3 +62,33 @@ func TestRuns(t *testing.T) {
 		})
 	}
 }
+
+// An address that no station can have is no source, though a request has made an entry of
+// it, and a broadcast is flooded, though one has made an entry of that.
+func TestEntriesOfNoStation(t *testing.T) {
+	l := newLab(t, bridge.Config{})
+	for n := range 3 {
+		l.add(n+1, bridge.PortConfig{})
+	}
+	l.learn(2, mac(2))
+	for m, n := range map[frame.MAC]int{groupMAC: 1, frame.Broadcast: 2} {
+		require.NoError(t, l.b.FDB().Update(bridge.FDBRequest{Port: l.p(n), MAC: m, State: bridge.NUDNoARP, Mode: bridge.FDBReplace}))
+	}
+	f := ether(mac(2), groupMAC)
+	assert.Equal(t, bridge.DropInvalidSource, l.p(1).Explain(f).Reason)
+	assert.Empty(t, l.out(1, f))
+	assert.EqualValues(t, 1, l.ingress(1).Dropped[bridge.DropInvalidSource])
+
+	// A filter has asked for the destination before: the Input remembers where it was.
+	lookup := func(p *bridge.Passage) bridge.Ruling {
+		p.Lookup(p.Frame.Dst())
+		return bridge.Ruling{}
+	}
+	l.learn(1, mac(1))
+	shout := ether(frame.Broadcast, mac(1))
+	require.NoError(t, l.b.SetFilters(bridge.Filter{Name: "asks", Hooks: bridge.Hooks(bridge.HookPreRouting), Judge: lookup}))
+	flooded := l.out(1, shout)
+	require.NoError(t, l.b.SetFilters())
+	assert.Equal(t, []string{"p3", "p2", "br0"}, flooded)
+	assert.Equal(t, flooded, l.out(1, shout))
+}

@@ -74,18 +74,18 @@ func (t *TAP) ReadFrames(fs []frame.Frame) (n int, err error) { return t.queues[
 // WriteFrames gives fs to the kernel, which handles each frame before the next: when it
 // returns, they have been received, forwarded or dropped there. Four and more frames of
 // up to 2048 bytes that follow one another go with one system call where there is
-// io_uring (see Uring), else each frame has its own. A frame is answered with a *FrameError if it is longer than MaxTAPFrame or
-// shorter than its header and tag, if it owes something and the TAP is without
-// offloads, or if the kernel cannot do what it owes. ErrQueueFull is a kernel
-// without memory. Where frames went together, and some behind a refused one were sent,
+// io_uring (see Uring), else each frame has its own. A frame is answered with a
+// *FrameError if it is longer than MaxTAPFrame or shorter than its header and tag, if it
+// owes something and the TAP is without offloads, or if the kernel cannot do what it
+// owes. ErrQueueFull is a kernel without memory. Where frames went together, and some behind a refused one were sent,
 // it is a *BatchError. The error matches ENETDOWN while the interface is down (the kernel
 // counts an rx_dropped for each frame that was tried), net.ErrClosed after Close, and
 // ENODEV once the interface is deleted. The MTU is not looked at: a kernel takes
 // longer frames from a TAP than it sends.
 func (t *TAP) WriteFrames(fs []frame.Frame) (n int, err error) { return t.queues[0].WriteFrames(fs) }
 
-// Uring tells whether WriteFrames writes many frames with one system call, by io_uring:
-// nil if it does, else why not. It needs Linux 6.4; many containers, and the sysctl
+// Uring tells whether WriteFrames of every queue writes many frames with one system call,
+// by io_uring: nil if that could be set up when the TAP was opened, else why not. It needs Linux 6.4; many containers, and the sysctl
 // kernel.io_uring_disabled, forbid it (EPERM).
 func (t *TAP) Uring() error { return tapError("use io_uring for", t.dev.name(), t.dev.uring()) }
 

@@ -290,7 +290,7 @@ func tapWriteError(no syscall.Errno, f *frame.Frame) error {
 	switch no {
 	case 0:
 		return nil
-	case unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM:
+	case unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM, unix.EINTR, unix.ECANCELED: // the last two in a burst alone
 		return ErrQueueFull
 	case unix.EIO:
 		return errLinkDown

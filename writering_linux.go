@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -83,6 +84,8 @@ type writeRing struct {
 	cqes           unsafe.Pointer // to cqMask+1 of ioringCQE
 	cqMask         uint32
 
+	unclosed runtime.Cleanup // of a ring that nobody closes
+
 	set  int                        // writes that were added
 	done [ringEntries]syscall.Errno // what became of those of the last submit
 }
@@ -105,7 +108,23 @@ func openWriteRing() (*writeRing, syscall.Errno) {
 		no, _ := err.(syscall.Errno)
 		return nil, no
 	}
+	r.unclosed = runtime.AddCleanup(r, ringHold.release, ringHold{r.fd, r.mapped, r.places})
 	return r, 0
+}
+
+// A ringHold is what the kernel holds for a ring.
+type ringHold struct {
+	fd             int
+	mapped, places []byte
+}
+
+func (h ringHold) release() {
+	for _, m := range [][]byte{h.mapped, h.places} {
+		if m != nil {
+			_ = unix.Munmap(m)
+		}
+	}
+	_ = unix.Close(h.fd)
 }
 
 func (r *writeRing) mmap(p *ioringParams) (err error) {
@@ -130,12 +149,8 @@ func (r *writeRing) mmap(p *ioringParams) (err error) {
 
 // close gives everything back. No submit may run.
 func (r *writeRing) close() {
-	for _, m := range [][]byte{r.mapped, r.places} {
-		if m != nil {
-			_ = unix.Munmap(m)
-		}
-	}
-	_ = unix.Close(r.fd)
+	r.unclosed.Stop()
+	ringHold{r.fd, r.mapped, r.places}.release()
 }
 
 // add has b, which is not empty and stays as it is and where it is until submit has
