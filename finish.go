@@ -119,6 +119,7 @@ func (in *Input) shrink() {
 func (in *Input) load(q *queue, out []departure, caps *Caps, tx *txCounters) []frame.Frame {
 	fin := &in.fin
 	fin.odd, fin.parcels = fin.odd[:0], fin.parcels[:0]
+	// A cable changes nothing of what it is shown, so it is there still.
 	if fin.asIs.out != nil && slices.Equal(out, fin.asIs.out) && *caps == fin.asIs.caps {
 		return fin.asIs.fs
 	}

@@ -168,12 +168,7 @@ func (in *Input) batch(fs []frame.Frame) error {
 		if in.crowded() {
 			in.spill(false)
 		}
-		if o := in.receive(in.enter(&fs[i])); o.verdict == Used {
-			in.undecided--
-			in.tally.used++
-		} else {
-			in.account(o)
-		}
+		in.account(in.receive(in.enter(&fs[i])))
 	}
 	in.flush()
 	return in.refusal
@@ -224,9 +219,15 @@ func (b *Bridge) afterwards() {
 
 func (in *Input) account(o outcome) {
 	in.undecided--
-	switch o.verdict {
-	case Used:
+	if o.verdict == Used {
 		in.tally.used++
+	} else {
+		in.accountUnused(o)
+	}
+}
+
+func (in *Input) accountUnused(o outcome) {
+	switch o.verdict {
 	case Passed:
 		in.ctr.passed.Add(1)
 	case Consumed:
